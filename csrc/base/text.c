@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "base/text.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Length of the valid UTF-8 sequence at text (RFC 3629), its code point in *code; 0 where there is
+ * none. */
+static size_t utf8_next(const unsigned char *text, size_t left, uint32_t *code) {
+    static const uint32_t lowest[] = {0, 0, 0x80, 0x800, 0x10000};
+    unsigned char first = text[0];
+    size_t length = first < 0x80   ? 1
+                    : first < 0xc2 ? 0
+                    : first < 0xe0 ? 2
+                    : first < 0xf0 ? 3
+                    : first < 0xf5 ? 4
+                                   : 0;
+    if (length == 0 || length > left)
+        return 0;
+    if (length == 1) {
+        *code = first;
+        return 1;
+    }
+    uint32_t value = first & (0xffu >> (length + 1));
+    for (size_t i = 1; i < length; i++) {
+        if ((text[i] & 0xc0) != 0x80)
+            return 0;
+        value = value << 6 | (text[i] & 0x3fu);
+    }
+    if (value < lowest[length] || value > 0x10ffff || (value >= 0xd800 && value <= 0xdfff))
+        return 0;
+    *code = value;
+    return length;
+}
+
+/* Code points that move a terminal's cursor or reorder what a reader sees. */
+static bool is_harmful(uint32_t code) {
+    return code < 0x20 || (code >= 0x7f && code <= 0x9f) || code == 0x2028 || code == 0x2029 ||
+           (code >= 0x200e && code <= 0x200f) || (code >= 0x202a && code <= 0x202e) ||
+           (code >= 0x2066 && code <= 0x2069) || code == 0xfeff;
+}
+
+static void clean(char *text, bool keep_newlines) {
+    const unsigned char *from = (const unsigned char *)text;
+    size_t left = strlen(text);
+    char *to = text;
+    while (left) {
+        uint32_t code = 0;
+        size_t length = utf8_next(from, left, &code);
+        if (length == 0 || (is_harmful(code) && !(keep_newlines && code == '\n'))) {
+            *to++ = '?';
+            length = length ? length : 1;
+        } else {
+            memmove(to, from, length);
+            to += length;
+        }
+        from += length;
+        left -= length;
+    }
+    *to = '\0';
+}
+
+void qg_text_clean(char *text) {
+    clean(text, false);
+}
+
+void qg_text_clean_block(char *text) {
+    clean(text, true);
+}
+
+bool qg_text_is_utf8(const char *text, size_t length) {
+    const unsigned char *from = (const unsigned char *)text;
+    while (length) {
+        uint32_t code = 0;
+        size_t step = utf8_next(from, length, &code);
+        if (step == 0 || code == 0)
+            return false;
+        from += step;
+        length -= step;
+    }
+    return true;
+}
+
+bool qg_text_starts(const char *text, const char *prefix) {
+    return strncmp(text, prefix, strlen(prefix)) == 0;
+}
+
+bool qg_text_ends(const char *text, const char *suffix) {
+    size_t length = strlen(text), tail = strlen(suffix);
+    return length >= tail && memcmp(text + length - tail, suffix, tail) == 0;
+}
+
+bool qg_text_to_int(const char *text, int64_t *out) {
+    bool negative = *text == '-';
+    text += negative;
+    if (*text == '\0')
+        return false;
+    int64_t value = 0;
+    for (; *text; text++) {
+        if (*text < '0' || *text > '9')
+            return false;
+        int digit = negative ? -(*text - '0') : *text - '0';
+        if (__builtin_mul_overflow(value, 10, &value) ||
+            __builtin_add_overflow(value, digit, &value))
+            return false;
+    }
+    *out = value;
+    return true;
+}
+
+bool qg_text_to_hex(const char *text, uint64_t *out) {
+    if (text[0] == '0' && (text[1] == 'x' || text[1] == 'X'))
+        text += 2;
+    size_t length = strlen(text);
+    if (length == 0 || length > 16)
+        return false;
+    uint64_t value = 0;
+    for (; *text; text++) {
+        unsigned digit;
+        if (*text >= '0' && *text <= '9')
+            digit = (unsigned)(*text - '0');
+        else if (*text >= 'a' && *text <= 'f')
+            digit = (unsigned)(*text - 'a' + 10);
+        else if (*text >= 'A' && *text <= 'F')
+            digit = (unsigned)(*text - 'A' + 10);
+        else
+            return false;
+        value = value << 4 | digit;
+    }
+    *out = value;
+    return true;
+}
+
+enum { NEAREST_MAX = 48 }; /* longer words are nobody's typing error for a key */
+
+static char fold(char c) {
+    if (c >= 'A' && c <= 'Z')
+        return (char)(c - 'A' + 'a');
+    return c == '_' ? '-' : c;
+}
+
+static size_t least(size_t a, size_t b) {
+    return a < b ? a : b;
+}
+
+/* Levenshtein distance over one row. */
+static size_t distance(const char *a, const char *b) {
+    size_t row[NEAREST_MAX + 1];
+    size_t columns = strlen(b);
+    for (size_t j = 0; j <= columns; j++)
+        row[j] = j;
+    for (size_t i = 0; a[i]; i++) {
+        size_t diagonal = row[0];
+        row[0] = i + 1;
+        for (size_t j = 0; j < columns; j++) {
+            size_t above = row[j + 1];
+            size_t replaced = diagonal + (fold(a[i]) != fold(b[j]));
+            row[j + 1] = least(replaced, least(above, row[j]) + 1);
+            diagonal = above;
+        }
+    }
+    return row[columns];
+}
+
+const char *qg_text_nearest(const char *word, const char *const *candidates) {
+    size_t length = strlen(word);
+    if (length == 0 || length > NEAREST_MAX)
+        return NULL;
+    const char *best = NULL;
+    size_t best_distance = length < 4 ? 2 : length / 3 + 1;
+    for (; *candidates; candidates++) {
+        if (strlen(*candidates) > NEAREST_MAX)
+            continue;
+        size_t found = distance(word, *candidates);
+        if (found < best_distance) {
+            best_distance = found;
+            best = *candidates;
+        }
+    }
+    return best;
+}
+
+char *qg_text_format(const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    char *out = NULL;
+    int length = vasprintf(&out, format, args);
+    va_end(args);
+    return length < 0 ? NULL : out;
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* One Salt run: where qubesd is, what this run already knows, and the functions that it can be
+ * asked for. */
+#ifndef QG_PLAN_RUN_H
+#define QG_PLAN_RUN_H
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "doc/value.h"
+#include "host/host.h"
+#include "plan/report.h"
+
+struct qg_run;
+
+/* How a run is set up; every text is copied. */
+struct qg_run_config {
+    const char *socket;     /* qubesd's socket; NULL: /run/qubesd.sock */
+    bool qrexec;            /* reach qubesd through qrexec-client-vm (a management qube) */
+    const char *root;       /* QVM_GPU_ROOT, NULL or "": the computer's own files */
+    const char *record_dir; /* where unfinished creations are on record; NULL: none are kept */
+    int64_t timeout_ms;     /* for one call of the Admin API; 0: QG_RUN_TIMEOUT_MS */
+    struct qg_log log;
+    bool (*interrupted)(void *data); /* asked when a signal breaks a wait; may be NULL */
+    void *data;
+};
+
+enum { QG_RUN_TIMEOUT_MS = 60 * 1000 };
+
+/* Opens nothing. Owned by the caller; NULL on failure. */
+struct qg_run *qg_run_new(const struct qg_run_config *config, struct qg_err *err) QG_MUST_CHECK;
+void qg_run_free(struct qg_run *run);
+QG_DEFINE_AUTO(run, struct qg_run, qg_run_free)
+
+struct qg_host *qg_run_host(struct qg_run *run);
+const struct qg_log *qg_run_log(const struct qg_run *run);
+const char *qg_run_record_dir(const struct qg_run *run); /* NULL: none */
+
+/* A deadline in so many ms (0: the configured time for one call) that also ends on the run's
+ * interruption. */
+struct qg_deadline qg_run_deadline(const struct qg_run *run, int64_t ms);
+
+/* A Salt function of the core. args is a mapping of what the user wrote (borrowed, untrusted);
+ * report->test says whether it is a dry run. 0, or -1 with err and what was done until then in the
+ * report. */
+typedef int qg_function(struct qg_run *run, const json_t *args, struct qg_report *report,
+                        struct qg_err *err);
+
+/* A row of a folder's table of functions; a NULL name ends the table. */
+struct qg_function_entry {
+    const char *name; /* e.g. `nvidia.driver_installed` */
+    qg_function *call;
+};
+
+#endif
