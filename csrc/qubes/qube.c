@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "qubes/qube.h"
+
+#include "base/text.h"
+#include "wire/lines.h"
+#include "wire/name.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int qg_qube_init(struct qg_qube *qube, const char *name, struct qg_err *err) {
+    *qube = (struct qg_qube){.name = strdup(name),
+                             .features = json_object(),
+                             .devices = json_object(),
+                             .attached = json_object()};
+    return qube->name && qube->features && qube->devices && qube->attached ? 0 : qg_err_oom(err);
+}
+
+void qg_qube_fini(struct qg_qube *qube) {
+    free(qube->name);
+    free(qube->power);
+    free(qube->notes);
+    qg_properties_fini(&qube->properties);
+    json_decref(qube->features);
+    json_decref(qube->tags);
+    json_decref(qube->devices);
+    json_decref(qube->attached);
+    json_decref(qube->firewall);
+    json_decref(qube->volumes);
+    *qube = (struct qg_qube){0};
+}
+
+/* A copy of a value that may be NULL; *failed says that memory ran out. */
+static json_t *copy_value(const json_t *value, bool *failed) {
+    json_t *copy = value ? json_deep_copy(value) : NULL;
+    *failed = *failed || (value && !copy);
+    return copy;
+}
+
+static char *copy_text(const char *text, bool *failed) {
+    char *copy = text ? strdup(text) : NULL;
+    *failed = *failed || (text && !copy);
+    return copy;
+}
+
+int qg_qube_copy(const struct qg_qube *from, struct qg_qube *to, struct qg_err *err) {
+    bool failed = false;
+    *to = (struct qg_qube){
+        .name = copy_text(from->name, &failed),
+        .known = from->known,
+        .exists = from->exists,
+        .power = copy_text(from->power, &failed),
+        .features = copy_value(from->features, &failed),
+        .all_features = from->all_features,
+        .tags = copy_value(from->tags, &failed),
+        .devices = copy_value(from->devices, &failed),
+        .attached = copy_value(from->attached, &failed),
+        .firewall = copy_value(from->firewall, &failed),
+        .notes = copy_text(from->notes, &failed),
+        .volumes = copy_value(from->volumes, &failed),
+    };
+    return failed ? qg_err_oom(err) : qg_properties_copy(&from->properties, &to->properties, err);
+}
+
+const char *qg_qube_class(const struct qg_qube *qube) {
+    return qg_properties_value(&qube->properties, "klass");
+}
+
+const char *qg_qube_feature(const struct qg_qube *qube, const char *name) {
+    return json_string_value(json_object_get(qube->features, name));
+}
+
+json_t *qg_qube_assignments(const struct qg_qube *qube, const char *devclass) {
+    return json_object_get(qube->devices, devclass);
+}
+
+bool qg_qube_has_tag(const struct qg_qube *qube, const char *tag) {
+    return json_object_get(qube->tags, tag) != NULL;
+}
+
+/* What a call's answer is for. */
+typedef int take_answer(struct qg_qube *qube, const struct qg_call *call, struct qg_err *err);
+
+static int take_properties(struct qg_qube *qube, const struct qg_call *call, struct qg_err *err) {
+    return qg_properties_parse(call->data, call->data_length, &qube->properties, err);
+}
+
+static int take_power(struct qg_qube *qube, const struct qg_call *call, struct qg_err *err) {
+    QG_AUTO(json) json_t *qubes = qg_lines_qubes(call->data, call->data_length, err);
+    const char *state = qg_value_get_text(json_array_get(qubes, 0), "state");
+    if (!qubes)
+        return -1;
+    if (!state)
+        return qg_err_set(err, QG_ERR_PROTOCOL, "an answer without a power state");
+    qube->power = strdup(state);
+    return qube->power ? 0 : qg_err_oom(err);
+}
+
+/* Device lines under the class in the method's name, admin.vm.device.CLASS.Assigned. */
+static int take_devices_into(json_t *target, const struct qg_call *call, struct qg_err *err) {
+    const char *class = call->request.method + strlen("admin.vm.device.");
+    QG_AUTO_STR char *name = strndup(class, (size_t)(strchr(class, '.') - class));
+    if (!name)
+        return qg_err_oom(err);
+    json_t *devices = qg_lines_devices(call->data, call->data_length, err);
+    return devices ? qg_value_set_take(target, name, devices, err) : -1;
+}
+
+static int take_assigned(struct qg_qube *qube, const struct qg_call *call, struct qg_err *err) {
+    return take_devices_into(qube->devices, call, err);
+}
+
+static int take_attached(struct qg_qube *qube, const struct qg_call *call, struct qg_err *err) {
+    return take_devices_into(qube->attached, call, err);
+}
+
+static json_t *answer_text(const struct qg_call *call, struct qg_err *err) {
+    if (!qg_text_is_utf8(call->data, call->data_length)) {
+        qg_err_set(err, QG_ERR_PROTOCOL, "an answer that is not UTF-8 text");
+        return NULL;
+    }
+    return qg_value_text(call->data, err); /* the reply's buffer ends with a NUL */
+}
+
+static int take_feature(struct qg_qube *qube, const struct qg_call *call, struct qg_err *err) {
+    json_t *text = answer_text(call, err);
+    return text ? qg_value_set_take(qube->features, call->request.arg, text, err) : -1;
+}
+
+/* Every name with a null for now; the second round asks for the texts. */
+static int take_feature_names(struct qg_qube *qube, const struct qg_call *call,
+                              struct qg_err *err) {
+    QG_AUTO(json) json_t *names = qg_lines_names(call->data, call->data_length, err);
+    if (!names)
+        return -1;
+    size_t i;
+    json_t *name;
+    json_array_foreach(names, i, name) {
+        if (!qg_qube_feature(qube, json_string_value(name)) &&
+            qg_value_set_take(qube->features, json_string_value(name), json_null(), err) < 0)
+            return -1;
+    }
+    qube->all_features = true;
+    return 0;
+}
+
+static int take_tags(struct qg_qube *qube, const struct qg_call *call, struct qg_err *err) {
+    QG_AUTO(json) json_t *names = qg_lines_names(call->data, call->data_length, err);
+    QG_AUTO(json) json_t *tags = qg_value_object(err);
+    if (!names || !tags)
+        return -1;
+    size_t i;
+    json_t *name;
+    json_array_foreach(names, i, name) {
+        if (qg_value_set_take(tags, json_string_value(name), json_true(), err) < 0)
+            return -1;
+    }
+    qube->tags = QG_STEAL(tags);
+    return 0;
+}
+
+static int take_firewall(struct qg_qube *qube, const struct qg_call *call, struct qg_err *err) {
+    qube->firewall = qg_lines_names(call->data, call->data_length, err);
+    return qube->firewall ? 0 : -1;
+}
+
+static int take_notes(struct qg_qube *qube, const struct qg_call *call, struct qg_err *err) {
+    qube->notes = strndup(call->data, call->data_length);
+    return qube->notes ? 0 : qg_err_oom(err);
+}
+
+static int take_volume_names(struct qg_qube *qube, const struct qg_call *call, struct qg_err *err) {
+    QG_AUTO(json) json_t *names = qg_lines_names(call->data, call->data_length, err);
+    QG_AUTO(json) json_t *volumes = qg_value_object(err);
+    if (!names || !volumes)
+        return -1;
+    size_t i;
+    json_t *name;
+    json_array_foreach(names, i, name) {
+        if (qg_value_set_take(volumes, json_string_value(name), json_null(), err) < 0)
+            return -1;
+    }
+    qube->volumes = QG_STEAL(volumes);
+    return 0;
+}
+
+static int take_volume(struct qg_qube *qube, const struct qg_call *call, struct qg_err *err) {
+    json_t *info = qg_lines_pairs(call->data, call->data_length, err);
+    return info ? qg_value_set_take(qube->volumes, call->request.arg, info, err) : -1;
+}
+
+static const struct {
+    const char *method;
+    take_answer *take;
+} readings[] = {
+    {"admin.vm.property.GetAll", take_properties},
+    {"admin.vm.List", take_power},
+    {"admin.vm.feature.List", take_feature_names},
+    {"admin.vm.feature.Get", take_feature},
+    {"admin.vm.tag.List", take_tags},
+    {"admin.vm.firewall.Get", take_firewall},
+    {"admin.vm.notes.Get", take_notes},
+    {"admin.vm.volume.List", take_volume_names},
+    {"admin.vm.volume.Info", take_volume},
+};
+
+static take_answer *taker_of(const char *method) {
+    for (size_t i = 0; i < QG_ARRAY_LEN(readings); i++)
+        if (strcmp(readings[i].method, method) == 0)
+            return readings[i].take;
+    return qg_text_ends(method, ".Attached") ? take_attached : take_assigned;
+}
+
+/* A call's answer into the qube. A failure that says something about the qube is knowledge, too. */
+static int take(struct qg_qube *qube, const struct qg_call *call, struct qg_err *err) {
+    if (call->err.kind == QG_ERR_NONE) {
+        qube->known = qube->exists = true;
+        struct qg_err problem = {0};
+        if (taker_of(call->request.method)(qube, call, &problem) == 0)
+            return 0;
+        qg_err_at(&problem, "%s on %s", call->request.method, call->request.dest);
+        if (err && err->kind == QG_ERR_NONE)
+            *err = problem;
+        return -1;
+    }
+    if (qg_err_is_qubesd(&call->err, "QubesVMNotFoundError")) {
+        qube->known = true;
+        qube->exists = false;
+        return 0;
+    }
+    if (qg_err_is_qubesd(&call->err, "QubesFeatureNotFoundError"))
+        return qg_value_set_take(qube->features, call->request.arg, json_null(), err);
+    if (err && err->kind == QG_ERR_NONE)
+        *err = call->err;
+    return -1;
+}
+
+static int take_all(struct qg_qube *qube, const struct qg_batch *batch, size_t from,
+                    struct qg_err *err) {
+    for (size_t i = from; i < batch->count; i++) {
+        if (take(qube, &batch->calls[i], err) < 0)
+            return -1;
+        if (qube->known && !qube->exists)
+            return 0; /* nothing else can be known of it */
+    }
+    return 0;
+}
+
+/* The method's text for a device class, kept in a table of the batch's lifetime: static for the
+ * usual ones. */
+static const char *device_method(const char *devclass, bool attached) {
+    static const struct {
+        const char *class, *assigned, *attached;
+    } methods[] = {
+        {"pci", "admin.vm.device.pci.Assigned", "admin.vm.device.pci.Attached"},
+        {"usb", "admin.vm.device.usb.Assigned", "admin.vm.device.usb.Attached"},
+        {"block", "admin.vm.device.block.Assigned", "admin.vm.device.block.Attached"},
+        {"mic", "admin.vm.device.mic.Assigned", "admin.vm.device.mic.Attached"},
+        {"webcam", "admin.vm.device.webcam.Assigned", "admin.vm.device.webcam.Attached"},
+    };
+    for (size_t i = 0; i < QG_ARRAY_LEN(methods); i++)
+        if (strcmp(methods[i].class, devclass) == 0)
+            return attached ? methods[i].attached : methods[i].assigned;
+    return NULL;
+}
+
+static int add_devices(struct qg_qube *qube, const struct qg_want *want, struct qg_batch *batch,
+                       struct qg_err *err) {
+    size_t i;
+    json_t *item;
+    json_array_foreach((json_t *)(uintptr_t)want->classes, i, item) {
+        const char *class = json_string_value(item);
+        if (!device_method(class, false))
+            return qg_err_set(err, QG_ERR_INVALID,
+                              "devices: class '%s' is not known (pci, usb, block, mic or webcam)",
+                              class);
+        if (!json_object_get(qube->devices, class) &&
+            qg_batch_add(batch, device_method(class, false), NULL, qube->name, err) < 0)
+            return -1;
+        if (want->attached && !json_object_get(qube->attached, class) &&
+            qg_batch_add(batch, device_method(class, true), NULL, qube->name, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int add_features(struct qg_qube *qube, const struct qg_want *want, struct qg_batch *batch,
+                        struct qg_err *err) {
+    size_t i;
+    json_t *item;
+    if (want->all_features && !qube->all_features)
+        return qg_batch_add(batch, "admin.vm.feature.List", NULL, qube->name, err);
+    json_array_foreach((json_t *)(uintptr_t)want->features, i, item) {
+        const char *name = json_string_value(item);
+        if (qube->all_features || json_object_get(qube->features, name))
+            continue;
+        if (qg_name_check_argument("features", name, err) < 0 ||
+            qg_batch_add(batch, "admin.vm.feature.Get", name, qube->name, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int add_first_round(struct qg_qube *qube, const struct qg_want *want, struct qg_batch *batch,
+                           struct qg_err *err) {
+    const struct {
+        bool wanted;
+        const char *method;
+    } simple[] = {
+        {want->properties && qube->properties.count == 0, "admin.vm.property.GetAll"},
+        {want->power && !qube->power, "admin.vm.List"},
+        {want->tags && !qube->tags, "admin.vm.tag.List"},
+        {want->firewall && !qube->firewall, "admin.vm.firewall.Get"},
+        {want->notes && !qube->notes, "admin.vm.notes.Get"},
+        {want->volumes && !qube->volumes, "admin.vm.volume.List"},
+    };
+    for (size_t i = 0; i < QG_ARRAY_LEN(simple); i++)
+        if (simple[i].wanted && qg_batch_add(batch, simple[i].method, NULL, qube->name, err) < 0)
+            return -1;
+    return add_features(qube, want, batch, err) < 0 ? -1 : add_devices(qube, want, batch, err);
+}
+
+/* Texts of the features and infos of the volumes that the first round listed. */
+static int add_second_round(struct qg_qube *qube, const struct qg_want *want,
+                            struct qg_batch *batch, struct qg_err *err) {
+    const char *name;
+    json_t *value;
+    if (want->all_features) {
+        json_object_foreach(qube->features, name, value) {
+            if (json_is_null(value) &&
+                qg_batch_add(batch, "admin.vm.feature.Get", name, qube->name, err) < 0)
+                return -1;
+        }
+    }
+    if (want->volumes) {
+        json_object_foreach(qube->volumes, name, value) {
+            /* volatile and kernel volumes are never saved, resized or cloned */
+            bool kept = strcmp(name, "root") == 0 || strcmp(name, "private") == 0;
+            if (kept && json_is_null(value) &&
+                qg_batch_add(batch, "admin.vm.volume.Info", name, qube->name, err) < 0)
+                return -1;
+        }
+    }
+    return 0;
+}
+
+int qg_qube_observe(struct qg_qube *qube, const struct qg_want *want,
+                    const struct qg_client *client, struct qg_batch *extra, struct qg_err *err) {
+    QG_AUTO(batch) struct qg_batch own = {0};
+    struct qg_batch *batch = extra ? extra : &own;
+    size_t first = batch->count;
+    if (!(qube->known && !qube->exists) && add_first_round(qube, want, batch, err) < 0)
+        return -1;
+    if (qg_batch_run(batch, 0, client, err) < 0 || take_all(qube, batch, first, err) < 0)
+        return -1;
+    if (!qube->exists)
+        return 0;
+    size_t second = batch->count;
+    if (add_second_round(qube, want, batch, err) < 0 || batch->count == second)
+        return batch->count == second ? 0 : -1;
+    return qg_batch_run(batch, second, client, err) < 0 ? -1 : take_all(qube, batch, second, err);
+}
