@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What the machine offers beside qubesd: files and programs, behind a vtable so that tests can
- * stand in. */
+/* What the machine offers beside qubesd: files and programs, all below one root. */
 #ifndef QG_HOST_HOST_H
 #define QG_HOST_HOST_H
 
@@ -11,12 +10,14 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 struct qg_host;
 
 /* What a program did. Start it as {0}; qg_host_result_fini frees it. */
 struct qg_host_result {
+    bool started;  /* false: there is no such program, or it cannot be run here */
     int exit_code; /* 0-255; 128 + N where signal N ended it */
     struct qg_buf
         out; /* the last QG_HOST_OUTPUT_CAP bytes of stdout and stderr together, cleaned */
@@ -33,8 +34,7 @@ struct qg_host_command {
         *argv; /* NULL-terminated; argv[0] is looked up in the standard folders of the root */
     const char *const
         *env;             /* NULL-terminated NAME=value added to a clean environment; may be NULL */
-    const char *user;     /* run as this user, NULL: as we are */
-    bool separate_stderr; /* stderr goes to the log only, not to the result */
+    bool separate_stderr; /* stderr goes to on_line only, not to the result */
     /* Each whole line as it comes, cleaned, without its newline; may be NULL. */
     void (*on_line)(void *data, const char *line);
     void *data;
@@ -58,20 +58,43 @@ const char *qg_host_root(const struct qg_host *host);
 int qg_host_read(struct qg_host *host, const char *path, struct qg_buf *out, bool *found,
                  struct qg_err *err);
 
+/* As qg_host_read, but of a long file only the last max bytes. */
+int qg_host_read_tail(struct qg_host *host, const char *path, size_t max, struct qg_buf *out,
+                      bool *found, struct qg_err *err);
+
 /* Replaces the file whole or not at all (temporary file in the same folder, fsync, rename). Mode,
- * owner and SELinux label of an existing file are kept; a new one gets mode. Where backup is not
- * NULL and the file was there, its old content is first written to that path unless a backup is
- * there already. */
+ * owner and SELinux label of an existing file are kept; a new one gets mode, and its folder must be
+ * there. Where backup is not NULL and the file was there, its old content is first written to that
+ * path (folders are made) unless a backup is there already. */
 int qg_host_write(struct qg_host *host, const char *path, const char *content, size_t length,
                   mode_t mode, const char *backup, struct qg_err *err);
 
-/* Removes a file; one that is not there is fine (*removed false; removed may be NULL). */
+/* Adds bytes at the end of a file, which is made with mode where there is none. */
+int qg_host_append(struct qg_host *host, const char *path, const char *bytes, size_t length,
+                   mode_t mode, struct qg_err *err);
+
+/* Removes a file or a link itself; one that is not there is fine (*removed false; removed may be
+ * NULL). */
 int qg_host_remove(struct qg_host *host, const char *path, bool *removed, struct qg_err *err);
+
+/* Removes a folder and what is below it, without following links or leaving its file system. */
+int qg_host_remove_tree(struct qg_host *host, const char *path, struct qg_err *err);
 
 /* Makes the folder and its parents, mode 0755 for the new ones. */
 int qg_host_mkdirs(struct qg_host *host, const char *path, struct qg_err *err);
 
 bool qg_host_exists(struct qg_host *host, const char *path);
+
+/* The time of a file's last change in nanoseconds since 1970; -1 where there is no such file. */
+int64_t qg_host_mtime(struct qg_host *host, const char *path);
+
+/* The size and the free part of the file system that holds path, in bytes. */
+int qg_host_space(struct qg_host *host, const char *path, uint64_t *size, uint64_t *available,
+                  struct qg_err *err);
+
+/* The process that holds a record lock (fcntl) on a file, as package managers take them; 0 where
+ * nobody does or there is no such file. */
+pid_t qg_host_lock_holder(struct qg_host *host, const char *path);
 
 /* The names in a folder, sorted, without . and ..; NULL-terminated array, owned by the caller,
  * freed with qg_host_names_free. A folder that is not there has none. NULL on failure. */
@@ -89,9 +112,10 @@ char *qg_host_link_name(struct qg_host *host, const char *path, struct qg_err *e
 char *qg_host_which(struct qg_host *host, const char *program, struct qg_err *err) QG_MUST_CHECK;
 
 /* Runs a program to its end or the deadline (then it and its children are killed, QG_ERR_TIMEOUT).
- * A program that ran and failed is 0 with its exit code. Under a test root it runs chrooted into
- * it. stdin is /dev/null, the environment clean (PATH, LANG=C.UTF-8, HOME, and command->env), no
- * descriptor is inherited. */
+ * A program that ran and failed is 0 with its exit code; one that cannot be started is QG_ERR_IO
+ * with result->started false. Under a test root it runs chrooted into it. stdin is /dev/null, the
+ * environment clean (PATH, LANG=C.UTF-8, HOME, and command->env), no descriptor is inherited. Where
+ * our own process is killed the program goes on: half a package is worse than a late one. */
 int qg_host_run(struct qg_host *host, const struct qg_host_command *command,
                 const struct qg_deadline *deadline, struct qg_host_result *result,
                 struct qg_err *err);
