@@ -9,6 +9,7 @@
 #include "doc/value.h"
 #include "host/host.h"
 #include "plan/report.h"
+#include "plan/step.h"
 
 struct qg_run;
 
@@ -38,6 +39,39 @@ const char *qg_run_record_dir(const struct qg_run *run); /* NULL: none */
 /* A deadline in so many ms (0: the configured time for one call) that also ends on the run's
  * interruption. */
 struct qg_deadline qg_run_deadline(const struct qg_run *run, int64_t ms);
+
+/* How qubesd is reached; borrowed from the run. */
+const struct qg_client *qg_run_client(const struct qg_run *run);
+
+/* Begins a Salt function: what it reads is fresh from here on. */
+void qg_run_begin(struct qg_run *run);
+
+/* Observes a qube (qube is initialised here; name is checked). In a dry run, what earlier states of
+ * this run would have made counts as there. With pci, the machine's PCI devices are asked for in
+ * the same round, once a run. */
+int qg_run_observe(struct qg_run *run, const char *name, const struct qg_want *want, bool pci,
+                   bool test, struct qg_qube *qube, struct qg_err *err);
+
+/* Asks for more about a qube that was observed. */
+int qg_run_observe_more(struct qg_run *run, struct qg_qube *qube, const struct qg_want *want,
+                        bool test, struct qg_err *err);
+
+/* dom0's PCI devices (lines of Available), borrowed until the next refresh; asked for where not
+ * known yet. refresh asks again unless this function has just asked. NULL on failure. */
+const json_t *qg_run_pci(struct qg_run *run, bool refresh, struct qg_err *err);
+
+/* Who was given the device at this port by an earlier state of this run; NULL: nobody. Borrowed. */
+const char *qg_run_assigned_to(const struct qg_run *run, const char *port);
+
+/* Does the steps from..to-1 (or, in a dry run, keeps them for later states to see), noting each
+ * change as it happens. A creation that fails is undone. 0, or -1 with err and the changes until
+ * then in the report. */
+int qg_run_apply(struct qg_run *run, struct qg_plan *plan, size_t from, size_t to,
+                 struct qg_report *report, struct qg_err *err);
+
+/* The record of a creation that was begun and never ended: {name, source, uuid?}. NULL without an
+ * error where there is none. New value. */
+json_t *qg_run_unfinished(struct qg_run *run, const char *name, struct qg_err *err) QG_MUST_CHECK;
 
 /* A Salt function of the core. args is a mapping of what the user wrote (borrowed, untrusted);
  * report->test says whether it is a dry run. 0, or -1 with err and what was done until then in the

@@ -1,0 +1,423 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "plan/run_i.h"
+
+#include "base/text.h"
+#include "qubes/device.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    TOKEN_LENGTH = 32,     /* of volume.CloneFrom */
+    RULES_MAX = 60 * 1024, /* of a firewall: a request has to hold it */
+    POWER_TIMEOUT_S = 60,
+    PROGRAM_TIMEOUT_S = 600,
+    SETTLE_MS = 5000, /* to find out what became of a call whose answer was lost */
+    PATH_MAX_KEYS = 8,
+};
+
+static int do_create(struct qg_run *run, const struct qg_step *step, struct qg_err *err) {
+    QG_AUTO_STR char *method = qg_text_format("admin.vm.Create.%s", step->value);
+    QG_AUTO_STR char *payload =
+        qg_text_format("name=%s label=%s", step->qube, qg_value_get_text(step->extra, "label"));
+    if (!method || !payload)
+        return qg_err_oom(err);
+    return qg_client_do(&run->client, method, qg_value_get_text(step->extra, "template"), "dom0",
+                        payload, err);
+}
+
+static int do_firewall(struct qg_run *run, const struct qg_step *step, struct qg_err *err) {
+    QG_AUTO(buf) struct qg_buf rules = {.cap = RULES_MAX};
+    size_t i;
+    json_t *rule;
+    json_array_foreach(step->extra, i, rule) {
+        if (qg_buf_printf(&rules, err, "%s\n", json_string_value(rule)) < 0)
+            return -1;
+    }
+    return qg_client_do(&run->client, "admin.vm.firewall.Set", NULL, step->qube,
+                        qg_buf_text(&rules), err);
+}
+
+static int do_device(struct qg_run *run, const struct qg_step *step, struct qg_err *err) {
+    const json_t *device = json_object_get(step->extra, "device");
+    bool assign = step->kind == QG_STEP_ASSIGN;
+    QG_AUTO_STR char *method =
+        qg_text_format("admin.vm.device.%s.%s", step->name, assign ? "Assign" : "Unassign");
+    if (!method)
+        return qg_err_oom(err);
+    QG_AUTO_STR char *argument = qg_device_argument(device, err);
+    QG_AUTO_STR char *payload =
+        assign ? qg_device_payload(device, step->name, step->value, step->qube,
+                                   json_object_get(step->extra, "options"), err)
+               : NULL;
+    if (!argument || (assign && !payload))
+        return -1;
+    return qg_client_do(&run->client, method, argument, step->qube, payload, err);
+}
+
+/* The token is good for one CloneTo. */
+static int do_volume_clone(struct qg_run *run, const struct qg_step *step, struct qg_err *err) {
+    struct qg_call call = {
+        .request = {.method = "admin.vm.volume.CloneFrom", .arg = step->name, .dest = step->value}};
+    int status = qg_client_call(&run->client, &call, err);
+    if (status == 0 && call.data_length != TOKEN_LENGTH)
+        status = qg_err_set(err, QG_ERR_PROTOCOL, "admin.vm.volume.CloneFrom on %s: not a token",
+                            step->value);
+    if (status == 0)
+        status = qg_client_do(&run->client, "admin.vm.volume.CloneTo", step->name, step->qube,
+                              call.data, err);
+    qg_call_fini(&call);
+    return status;
+}
+
+/* Starts at the event stream, so that what happens between the call and the wait is not missed. */
+static int do_shutdown(struct qg_run *run, const struct qg_step *step, struct qg_err *err) {
+    const json_t *seconds = json_object_get(step->extra, "timeout");
+    int64_t ms = (seconds ? json_integer_value(seconds) : POWER_TIMEOUT_S) * 1000;
+    bool force = json_is_true(json_object_get(step->extra, "force"));
+    bool wait = !json_is_false(json_object_get(step->extra, "wait"));
+    QG_AUTO(stream) struct qg_stream stream = {.connection = QG_CONNECTION_CLOSED};
+    struct qg_deadline deadline = qg_run_deadline(run, 0);
+    if (wait && qg_stream_open(&stream, &run->client.transport, step->qube, &deadline, err) < 0)
+        return -1;
+    if (qg_client_do(&run->client, "admin.vm.Shutdown", force ? "force" : NULL, step->qube, NULL,
+                     err) < 0)
+        return -1;
+    deadline = qg_run_deadline(run, ms);
+    while (wait) {
+        QG_AUTO(event) struct qg_event event = {0};
+        struct qg_err problem = {0};
+        if (qg_stream_next(&stream, &event, &deadline, &problem) < 0) {
+            if (problem.kind == QG_ERR_TIMEOUT)
+                qg_err_set(err, QG_ERR_TIMEOUT, "%s did not shut down within %lld s", step->qube,
+                           (long long)(ms / 1000));
+            else if (err && err->kind == QG_ERR_NONE)
+                *err = problem;
+            return -1;
+        }
+        wait = strcmp(event.name, "domain-shutdown") != 0 || strcmp(event.subject, step->qube) != 0;
+    }
+    return 0;
+}
+
+static int do_program(struct qg_run *run, const struct qg_step *step, struct qg_err *err) {
+    enum { ARGS_MAX = 64 };
+    const char *argv[ARGS_MAX + 1] = {0};
+    size_t i;
+    json_t *word;
+    json_array_foreach(json_object_get(step->extra, "argv"), i, word) {
+        if (i >= ARGS_MAX)
+            return qg_err_set(err, QG_ERR_INVALID, "more than %d arguments for %s", ARGS_MAX,
+                              argv[0]);
+        argv[i] = json_string_value(word);
+    }
+    const struct qg_host_command command = {.argv = argv};
+    const json_t *seconds = json_object_get(step->extra, "timeout");
+    struct qg_deadline deadline =
+        qg_run_deadline(run, (seconds ? json_integer_value(seconds) : PROGRAM_TIMEOUT_S) * 1000);
+    QG_AUTO(host_result) struct qg_host_result result = {0};
+    if (qg_host_run(run->host, &command, &deadline, &result, err) < 0)
+        return -1;
+    if (!result.started)
+        return qg_err_set(err, QG_ERR_IO, "%s cannot be started here: %s", argv[0],
+                          qg_buf_text(&result.out));
+    if (result.exit_code != 0)
+        return qg_err_set(err, QG_ERR_IO, "%s ended with exit code %d: %s", argv[0],
+                          result.exit_code, qg_buf_text(&result.out));
+    return 0;
+}
+
+/* Asks qubesd for the uuid of the new qube and puts it on record. */
+static int do_record_uuid(struct qg_run *run, const struct qg_step *step, struct qg_err *err) {
+    if (!run->records)
+        return 0;
+    struct qg_call call = {
+        .request = {.method = "admin.vm.property.Get", .arg = "uuid", .dest = step->qube}};
+    int status = qg_client_call(&run->client, &call, err);
+    static const char head[] = "default=False type=str ";
+    if (status == 0 && !qg_text_starts(qg_buf_text(&call.reply) + 2, head))
+        status = qg_err_set(err, QG_ERR_PROTOCOL, "admin.vm.property.Get+uuid on %s: no uuid",
+                            step->qube);
+    if (status == 0)
+        status = qg_record_write(run, step->qube, step->value, call.data + strlen(head), err);
+    qg_call_fini(&call);
+    return status;
+}
+
+static int do_step(struct qg_run *run, const struct qg_step *step, struct qg_err *err) {
+    const struct qg_client *client = &run->client;
+    const char *name = step->name, *qube = step->qube, *value = step->value;
+    switch (step->kind) {
+    case QG_STEP_CREATE:
+        return do_create(run, step, err);
+    case QG_STEP_REMOVE:
+        return qg_client_do(client, "admin.vm.Remove", NULL, qube, NULL, err);
+    case QG_STEP_PROPERTY_SET:
+        return qg_client_do(client, "admin.vm.property.Set", name, qube, value, err);
+    case QG_STEP_PROPERTY_RESET:
+        return qg_client_do(client, "admin.vm.property.Reset", name, qube, NULL, err);
+    case QG_STEP_FEATURE_SET:
+        return qg_client_do(client, "admin.vm.feature.Set", name, qube, value, err);
+    case QG_STEP_FEATURE_REMOVE:
+        return qg_client_do(client, "admin.vm.feature.Remove", name, qube, NULL, err);
+    case QG_STEP_TAG_SET:
+        return qg_client_do(client, "admin.vm.tag.Set", name, qube, NULL, err);
+    case QG_STEP_TAG_REMOVE:
+        return qg_client_do(client, "admin.vm.tag.Remove", name, qube, NULL, err);
+    case QG_STEP_FIREWALL_SET:
+        return do_firewall(run, step, err);
+    case QG_STEP_NOTES_SET:
+        return qg_client_do(client, "admin.vm.notes.Set", NULL, qube, value, err);
+    case QG_STEP_ASSIGN:
+    case QG_STEP_UNASSIGN:
+        return do_device(run, step, err);
+    case QG_STEP_VOLUME_CLONE:
+        return do_volume_clone(run, step, err);
+    case QG_STEP_VOLUME_RESIZE:
+        return qg_client_do(client, "admin.vm.volume.Resize", name, qube, value, err);
+    case QG_STEP_START:
+        return qg_client_do(client, "admin.vm.Start", NULL, qube, NULL, err);
+    case QG_STEP_SHUTDOWN:
+        return do_shutdown(run, step, err);
+    case QG_STEP_KILL:
+        return qg_client_do(client, "admin.vm.Kill", NULL, qube, NULL, err);
+    case QG_STEP_PAUSE:
+        return qg_client_do(client, "admin.vm.Pause", NULL, qube, NULL, err);
+    case QG_STEP_UNPAUSE:
+        return qg_client_do(client, "admin.vm.Unpause", NULL, qube, NULL, err);
+    case QG_STEP_PROGRAM:
+        return do_program(run, step, err);
+    case QG_STEP_RECORD_BEGIN:
+        return qg_record_write(run, qube, value, NULL, err);
+    case QG_STEP_RECORD_UUID:
+        return do_record_uuid(run, step, err);
+    case QG_STEP_RECORD_END:
+        return qg_record_remove(run, qube, err);
+    }
+    return qg_err_set(err, QG_ERR_INVALID, "a step that nobody knows");
+}
+
+/* The step's own change into the report. */
+static int note_change(const struct qg_step *step, struct qg_report *report, struct qg_err *err) {
+    const char *path[PATH_MAX_KEYS + 1] = {0};
+    size_t i;
+    json_t *key;
+    if (!step->path)
+        return 0;
+    json_array_foreach(step->path, i, key) {
+        if (i < PATH_MAX_KEYS)
+            path[i] = json_string_value(key);
+    }
+    return qg_report_change_take(report, path, json_incref(step->old), json_incref(step->new), err);
+}
+
+/* Takes the step's change back out of the report: it was undone. */
+static void forget_change(const struct qg_step *step, struct qg_report *report) {
+    json_t *at = report->changes, *parent = NULL;
+    size_t i;
+    json_t *key;
+    json_array_foreach(step->path, i, key) {
+        parent = at;
+        at = json_object_get(at, json_string_value(key));
+    }
+    if (!parent)
+        return;
+    json_object_del(parent,
+                    json_string_value(json_array_get(step->path, json_array_size(step->path) - 1)));
+    const char *first = json_string_value(json_array_get(step->path, 0));
+    if (json_object_size(json_object_get(report->changes, first)) == 0)
+        json_object_del(report->changes, first);
+}
+
+/* True where a call may have been done although its answer did not arrive. */
+static bool is_uncertain(const struct qg_err *failure) {
+    switch (failure->kind) {
+    case QG_ERR_IO:
+    case QG_ERR_TIMEOUT:
+    case QG_ERR_EOF:
+    case QG_ERR_PROTOCOL:
+    case QG_ERR_TOO_LARGE:
+    case QG_ERR_REFUSED:
+    case QG_ERR_INTERRUPTED:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* What has to be looked at to see whether the step was done. */
+static struct qg_want want_for(const struct qg_step *step, const json_t *name) {
+    struct qg_want want = {0};
+    switch (step->kind) {
+    case QG_STEP_CREATE:
+    case QG_STEP_REMOVE:
+    case QG_STEP_START:
+    case QG_STEP_SHUTDOWN:
+    case QG_STEP_KILL:
+    case QG_STEP_PAUSE:
+    case QG_STEP_UNPAUSE:
+        want.power = true;
+        break;
+    case QG_STEP_PROPERTY_SET:
+    case QG_STEP_PROPERTY_RESET:
+        want.properties = true;
+        break;
+    case QG_STEP_FEATURE_SET:
+    case QG_STEP_FEATURE_REMOVE:
+        want.features = name;
+        want.properties = true; /* service.meminfo-writer lives in maxmem */
+        break;
+    case QG_STEP_TAG_SET:
+    case QG_STEP_TAG_REMOVE:
+        want.tags = true;
+        break;
+    case QG_STEP_FIREWALL_SET:
+        want.firewall = true;
+        break;
+    case QG_STEP_ASSIGN:
+    case QG_STEP_UNASSIGN:
+        want.classes = name;
+        break;
+    case QG_STEP_VOLUME_RESIZE:
+        want.volumes = true;
+        break;
+    default:
+        break;
+    }
+    return want;
+}
+
+static bool holds_assignment(const struct qg_qube *qube, const struct qg_step *step) {
+    size_t i;
+    json_t *assignment;
+    json_array_foreach(qg_qube_assignments(qube, step->name), i, assignment) {
+        if (qg_device_same(assignment, json_object_get(step->extra, "device")))
+            return true;
+    }
+    return false;
+}
+
+/* True where the qube, just observed, is as the step leaves it. */
+static bool is_done(const struct qg_step *step, const struct qg_qube *qube) {
+    const struct qg_property *property =
+        qg_properties_find(&qube->properties, step->name ? step->name : "");
+    const char *feature = step->name ? qg_qube_feature(qube, step->name) : NULL;
+    switch (step->kind) {
+    case QG_STEP_CREATE:
+        return qube->exists;
+    case QG_STEP_REMOVE:
+        return !qube->exists;
+    case QG_STEP_PROPERTY_SET:
+        return property && !property->is_default &&
+               qg_property_equal(step->name, property->type, property->value, step->value);
+    case QG_STEP_PROPERTY_RESET:
+        return property && property->is_default;
+    case QG_STEP_FEATURE_SET:
+        return feature ? strcmp(feature, step->value) == 0
+                       : strcmp(step->name, "service.meminfo-writer") == 0 &&
+                             strcmp(qg_properties_value(&qube->properties, "maxmem"), "0") == 0;
+    case QG_STEP_FEATURE_REMOVE:
+        return !feature;
+    case QG_STEP_TAG_SET:
+        return qg_qube_has_tag(qube, step->name);
+    case QG_STEP_TAG_REMOVE:
+        return !qg_qube_has_tag(qube, step->name);
+    case QG_STEP_FIREWALL_SET:
+        return json_equal(qube->firewall, step->extra);
+    case QG_STEP_ASSIGN:
+        return holds_assignment(qube, step);
+    case QG_STEP_UNASSIGN:
+        return !holds_assignment(qube, step);
+    case QG_STEP_VOLUME_RESIZE: {
+        const char *size = qg_value_get_text(json_object_get(qube->volumes, step->name), "size");
+        return size && strcmp(size, step->value) == 0;
+    }
+    case QG_STEP_START:
+    case QG_STEP_UNPAUSE:
+        return qube->power && strcmp(qube->power, "Running") == 0;
+    case QG_STEP_SHUTDOWN:
+    case QG_STEP_KILL:
+        return qube->power && strcmp(qube->power, "Halted") == 0;
+    case QG_STEP_PAUSE:
+        return qube->power && strcmp(qube->power, "Paused") == 0;
+    default:
+        return false;
+    }
+}
+
+/* Asks qubesd whether a step whose answer was lost was done all the same. */
+static bool took_effect(struct qg_run *run, const struct qg_step *step) {
+    QG_AUTO(json) json_t *name = step->name ? json_pack("[s]", step->name) : NULL;
+    struct qg_want want = want_for(step, name);
+    struct qg_client client = run->client;
+    client.timeout_ms = SETTLE_MS;
+    client.interrupted = NULL; /* the report must be true also when we are told to stop */
+    QG_AUTO(qube) struct qg_qube qube = {0};
+    struct qg_err ignored = {0};
+    if (qg_qube_init(&qube, step->qube, &ignored) < 0 ||
+        qg_qube_observe(&qube, &want, &client, NULL, &ignored) < 0)
+        return false;
+    return qube.known && is_done(step, &qube);
+}
+
+/* Removes the half-made qube, its record and its change. What cannot be undone stays in the report.
+ */
+static void undo_creation(struct qg_run *run, const struct qg_step *create,
+                          struct qg_report *report) {
+    struct qg_client client = run->client;
+    client.interrupted = NULL;
+    struct qg_err problem = {0};
+    if (qg_client_do(&client, "admin.vm.Remove", NULL, create->qube, NULL, &problem) < 0 &&
+        !qg_err_is_qubesd(&problem, "QubesVMNotFoundError")) {
+        char reason[512];
+        qg_err_describe(&problem, reason, sizeof(reason));
+        qg_report_warn(
+            report, NULL,
+            "The unfinished qube %s could not be removed (%s); the next run starts over.",
+            create->qube, reason);
+        return;
+    }
+    forget_change(create, report);
+    qg_record_remove(run, create->qube, NULL);
+    qg_report_warn(report, NULL, "The unfinished qube %s was removed again.", create->qube);
+}
+
+static const struct qg_step *creation_before(const struct qg_plan *plan, size_t from, size_t at) {
+    for (size_t i = at + 1; i-- > from;)
+        if (plan->steps[i].kind == QG_STEP_CREATE)
+            return &plan->steps[i];
+    return NULL;
+}
+
+/* A step has failed: find out what is true now, note it, undo what is half-made. */
+static int fail_step(struct qg_run *run, const struct qg_plan *plan, size_t from, size_t at,
+                     struct qg_report *report, const struct qg_err *failure, struct qg_err *err) {
+    const struct qg_step *step = &plan->steps[at];
+    bool done = is_uncertain(failure) && took_effect(run, step);
+    if (done && note_change(step, report, NULL) == 0)
+        qg_report_warn(report, NULL, "The change was made although its answer was lost.");
+    const struct qg_step *create = step->creating ? creation_before(plan, from, at) : NULL;
+    if (create && (create != step || done))
+        undo_creation(run, create, report);
+    else if (create && !is_uncertain(failure))
+        qg_record_remove(run, step->qube, NULL); /* nothing was made */
+    if (err && err->kind == QG_ERR_NONE) {
+        *err = *failure;
+        QG_AUTO_STR char *text = qg_step_describe(step, NULL);
+        qg_err_at(err, "%s", text ? text : step->qube);
+    }
+    return -1;
+}
+
+int qg_run_apply(struct qg_run *run, struct qg_plan *plan, size_t from, size_t to,
+                 struct qg_report *report, struct qg_err *err) {
+    for (size_t i = from; i < to; i++) {
+        struct qg_err failure = {0};
+        const struct qg_step *step = &plan->steps[i];
+        if (!report->test && do_step(run, step, &failure) < 0)
+            return fail_step(run, plan, from, i, report, &failure, err);
+        if (note_change(step, report, err) < 0 || qg_run_note_assigned(run, step, err) < 0)
+            return -1;
+    }
+    return report->test ? qg_run_keep(run, plan, from, to, err) : 0;
+}
