@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# `make help` lists what there is. Everything that is needed is set up on the first call (Debian
+# packages, two virtual environments with pinned wheels); stamps, kept beside what they vouch for,
+# make later calls quick.
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+STAMPS := build/stamps
+PY := .venv/bin/python
+ARGS ?=
+
+# What the extension is made of: a change of one of these builds it again.
+CORE := $(wildcard csrc/*.txt csrc/*.py csrc/*/*.[ch]) setup.py salt_ext/defaults.yaml
+PACKAGE := setup.py pyproject.toml salt_ext/__init__.py
+
+## Everyday:
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^## / { print substr($$0, 4) } \
+		/^[a-z][a-z-]*:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: demo
+demo: install ## the formula as dom0 would run it, against the embedded qubesd
+	@if [ -x tools/demo ]; then PATH="$(CURDIR)/.venv/bin:$$PATH" tools/demo $(ARGS); \
+	else echo "tools/demo is not there yet"; exit 1; fi
+
+.PHONY: check
+check: gates unit sanitize valgrind pytest ## every test but the slow beds
+
+.PHONY: lint
+lint: setup ## formatting, static analysis of C and Python
+	@tools/lint
+
+.PHONY: format
+format: setup ## writes C and Python as lint wants them
+	@tools/lint format
+
+.PHONY: install
+install: setup .venv/.installed .venv-3008/.installed core ## .venv and .venv-3008, editable
+
+## Tests, one by one:
+
+.PHONY: gates
+gates: setup ## the quick part of lint: formatting, ruff, the layers
+	@tools/lint quick
+
+.PHONY: unit
+unit: setup ## C unit tests, built with gcc and with clang
+	@tools/ctests gcc
+	@tools/ctests clang
+
+.PHONY: sanitize
+sanitize: setup ## C unit tests under ASan and UBSan, forking and not
+	@tools/ctests asan
+
+.PHONY: valgrind
+valgrind: setup ## C unit tests under valgrind
+	@tools/ctests valgrind
+
+.PHONY: thread
+thread: setup ## C unit tests under TSan
+	@tools/ctests tsan
+
+.PHONY: pytest
+pytest: install ## the Python tests; ARGS="-k word" to choose
+	@$(PY) -m pytest -q $(ARGS)
+
+.PHONY: beds
+beds: install ## the slow beds: chroots with real packages, package builds
+	@tools/apt-install $(wildcard tests/beds/packages.txt)
+	@$(PY) -m pytest -q -m slow_bed $(ARGS)
+
+.PHONY: fuzz
+fuzz: setup ## every fuzzer for FUZZ_SECONDS (20), from its seeds
+	@tools/fuzz
+
+.PHONY: bench
+bench: install ## benchmarks
+	@tools/bench $(ARGS)
+
+.PHONY: soak
+soak: install ## hours of states against the sandbox; ARGS goes to tools/soak
+	@if [ -x tools/soak ]; then tools/soak $(ARGS); else echo "no soak test yet"; fi
+
+## What is shipped:
+
+.PHONY: srv
+srv: $(STAMPS)/static ## build/srv: the tree for file_roots, nothing needed but libc
+	@tools/srv
+
+.PHONY: wheel
+wheel: install $(STAMPS)/static .venv/.release ## dist/: one abi3 wheel, checked, and an sdist
+	@tools/wheel
+
+.PHONY: package
+package: srv ## dist/: the RPM for dom0 and the Debian package
+	@tools/package
+
+.PHONY: docs
+docs: install .venv/.docs ## build/docs: the documentation's site, warnings as errors
+	@.venv/bin/sphinx-build -q -W --keep-going docs build/docs
+
+.PHONY: clean
+clean: ## removes what was built; the environments stay
+	rm -rf build dist *.egg-info salt_ext/_core*.so
+
+.PHONY: distclean
+distclean: clean ## removes the environments, too
+	rm -rf .venv .venv-3008
+
+# ---- setting up -----------------------------------------------------------------------------
+
+.PHONY: setup core
+setup: $(STAMPS)/apt .venv/.filled .venv-3008/.filled
+
+$(STAMPS):
+	@mkdir -p $@
+
+$(STAMPS)/apt: tools/apt-packages.txt | $(STAMPS)
+	@tools/apt-install $<
+	@touch $@
+
+.venv/.filled: requirements/build.txt requirements/salt-3006.txt requirements/tests.txt \
+		tools/venv $(STAMPS)/apt
+	@tools/venv .venv $(filter %.txt,$^)
+	@touch $@
+
+.venv-3008/.filled: requirements/build.txt requirements/salt-3008.txt tools/venv $(STAMPS)/apt
+	@tools/venv .venv-3008 $(filter %.txt,$^)
+	@touch $@
+
+.venv/.docs .venv/.release: .venv/.%: requirements/%.txt .venv/.filled
+	@.venv/bin/pip install -qq -r $<
+	@touch $@
+
+# Both environments import salt_ext/ in place, with the one extension in it.
+.venv/.installed: $(PACKAGE) .venv/.filled
+	@.venv/bin/pip install -qq --no-build-isolation --no-deps -e .
+	@touch $@
+
+.venv-3008/.installed: $(PACKAGE) .venv-3008/.filled .venv/.installed
+	@.venv-3008/bin/pip install -qq --no-build-isolation --no-deps -e .
+	@touch $@
+
+core: $(STAMPS)/core
+$(STAMPS)/core: $(CORE) .venv/.installed
+	@$(PY) setup.py -q build_ext --inplace
+	@touch $@
+
+# Position-independent archives for what carries its libraries with it.
+$(STAMPS)/static: tools/static-libs csrc/libs.txt .venv/.filled
+	@tools/static-libs build/static
+	@touch $@
