@@ -26,6 +26,9 @@ from typing import Any, NamedTuple
 
 import yaml
 
+PACKAGE = Path(__file__).resolve().parent
+"""The package beside this very file is the one that runs, installed or not."""
+
 START_TIMEOUT = 20.0
 READING_WORDS = ("List", "Get", "CheckWith")
 READING_ENDS = (
@@ -145,7 +148,7 @@ class Sandbox:
 
     def command(self) -> list[str]:
         """The command line of the daemon, found beside this very file."""
-        command = [sys.executable, "-m", __package__ or "sandbox"]
+        command = [sys.executable, "-m", PACKAGE.name]
         for option, value in (
             ("--socket", self.socket), ("--log", self.log_path), ("--machine", self.machine),
             ("--state", self.state_path), ("--root", self.root),
@@ -156,19 +159,14 @@ class Sandbox:
 
     def start(self) -> Sandbox:
         """Start the daemon and wait until it listens."""
-        environment = dict(os.environ)
-        package = Path(__file__).resolve().parent
-        if (__package__ or "sandbox") == package.name:
-            environment["PYTHONPATH"] = os.pathsep.join(
-                filter(None, (str(package.parent), environment.get("PYTHONPATH")))
-            )
+        paths = (str(PACKAGE.parent), os.environ.get("PYTHONPATH"))
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
         self.process = subprocess.Popen(
             self.command(), stdout=subprocess.PIPE, text=True, env=environment
         )
-        assert self.process.stdout is not None
-        if self.process.stdout.readline() != "ready\n":
-            self.process.stdout.close()
-            raise SandboxError(f"the sandbox did not start (exit {self.process.wait()})")
+        with self.process.stdout or open(os.devnull, encoding="utf-8") as output:
+            if output.readline() != "ready\n":
+                raise SandboxError(f"the sandbox did not start (exit {self.process.wait()})")
         if self._initial_faults:
             self.faults(self._initial_faults)
         return self
@@ -190,11 +188,9 @@ class Sandbox:
         if process is None:
             return 0
         self.process = None
-        assert process.stdout is not None
-        with process.stdout:
-            if number is not None and process.poll() is None:
-                process.send_signal(number)
-            return process.wait(START_TIMEOUT)
+        if number is not None and process.poll() is None:
+            process.send_signal(number)
+        return process.wait(START_TIMEOUT)
 
     def __enter__(self) -> Sandbox:
         return self.start()

@@ -12,9 +12,9 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
-Records = dict[str, Optional[dict[str, Any]]]
+Records = dict[str, dict[str, Any] | None]
 
 COMPACT_AT = 16 * 1024 * 1024
 """The journal is folded into the snapshot when it has grown to this many bytes."""

@@ -18,8 +18,8 @@ Keys, all of them optional; what is left out keeps the default's value:
                     features: {}, tags: [], devices: [], notes: '', running: false}}``; ``devices``
                     are ports or addresses to assign, or mappings with ``port``, ``mode`` and
                     ``options``
-``clones``          a mapping or list of ``{of: work, count: 1000, prefix: bench, start: 1}``: copies
-                    of a qube named ``bench-1`` to ``bench-1000``, with its devices
+``clones``          one or a list of ``{of: work, count: 1000, prefix: bench, start: 1}``: copies
+                    of a qube as ``bench-1`` to ``bench-1000``, with its devices
 ``start_delay``, ``shutdown_delay``
                     seconds that every start and shutdown takes
 

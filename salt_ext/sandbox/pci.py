@@ -153,8 +153,7 @@ def plain_port(device: PciDevice) -> str:
 
 def port_path(device: PciDevice) -> str:
     """The port as qubesd 4.3 and later write it: the way there."""
-    if device.parent is None:
+    if device.parent is None or device.parent.secondary is None:
         return plain_port(device)
-    assert device.parent.secondary is not None
     bus = device.bus - device.parent.secondary
     return f"{port_path(device.parent)}-{bus:02x}_{device.slot:02x}.{device.function:x}"

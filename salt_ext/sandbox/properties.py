@@ -9,8 +9,9 @@ follow the daemon's documented behaviour.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Callable, Optional
+from typing import TYPE_CHECKING, Any
 
 from . import network, setters
 from .setters import Parser
@@ -18,7 +19,7 @@ from .setters import Parser
 if TYPE_CHECKING:
     from .store import Qube
 
-Default = Optional[Callable[[Any], Any]]
+Default = Callable[[Any], Any] | None
 
 CLASSES = ("AdminVM", "AppVM", "DispVM", "RemoteVM", "StandaloneVM", "TemplateVM")
 BY_TEMPLATE = "TemplateBasedVMs use its template's value by default."

@@ -15,8 +15,9 @@ import socket
 import stat
 import sys
 import time
+from collections.abc import Coroutine, Iterator
 from pathlib import Path
-from typing import Any, Coroutine, Iterator
+from typing import Any
 
 from . import control
 from .errors import DaemonError, Refused
@@ -276,19 +277,18 @@ class Server:
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
             self._log = os.open(log, flags, 0o600)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._listener: socket.socket | None = None
         store.commit = self.commit
 
     def run(self, path: str) -> None:
         """Listen until a signal says stop."""
         asyncio.set_event_loop(self.loop)
-        self._listener = listener = bind(path)
+        listener = bind(path)
         identity = os.lstat(path).st_ino
         self.arm()
         for number in (signal.SIGTERM, signal.SIGINT):
             self.loop.add_signal_handler(number, self.loop.stop)
         self.loop.add_signal_handler(signal.SIGHUP, self.arm)
-        self.loop.add_reader(listener, self._accept)
+        self.loop.add_reader(listener, self._accept, listener)
         print("ready", flush=True)
         try:
             self.loop.run_forever()
@@ -302,11 +302,10 @@ class Server:
                 self.journal.save(dict(self.store.records()))
                 self.journal.close()
 
-    def _accept(self) -> None:
-        assert self._listener is not None
+    def _accept(self, listener: socket.socket) -> None:
         for _ in range(ACCEPTS_A_ROUND):
             try:
-                sock, _address = self._listener.accept()
+                sock, _address = listener.accept()
             except OSError:
                 return
             sock.setblocking(False)

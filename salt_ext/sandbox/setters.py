@@ -11,7 +11,8 @@ import ipaddress
 import re
 import string
 import uuid
-from typing import TYPE_CHECKING, Any, Callable
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from .errors import DaemonError, Refused, property_value_error, value_error
 from .values import Value, check_name, parse_bool, parse_int

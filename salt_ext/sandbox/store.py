@@ -11,8 +11,9 @@ from __future__ import annotations
 import secrets
 import string
 import uuid
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Callable, Iterator
+from typing import Any
 
 from .errors import DaemonError, no_such_domain
 from .pci import PciDevice
@@ -342,9 +343,8 @@ class Store:
         return {"": self.global_record(), **{n: q.record() for n, q in self.qubes.items()}}
 
     def restore(self, name: str, record: Record | None) -> None:
-        """Make one qube, or the globals, what a record says."""
-        if not name:
-            assert record is not None
+        """Make one qube, or the globals, what a record says; without one the qube goes away."""
+        if not name and record is not None:
             self.props = dict(record["props"])
             self.labels = {label: tuple(value) for label, value in record["labels"].items()}
             self.pools = {pool: dict(value) for pool, value in record["pools"].items()}

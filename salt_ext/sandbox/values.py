@@ -5,11 +5,10 @@ from __future__ import annotations
 
 import re
 import string
-from typing import Union
 
 from .errors import DaemonError, value_error
 
-Value = Union[str, int, bool, None]
+Value = str | int | bool | None
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*\Z")
 _NAME_CHARACTERS = frozenset(string.ascii_letters + string.digits + "-_.")

@@ -7,7 +7,9 @@ are not there and one device for several qubes are all taken.
 
 from __future__ import annotations
 
-from typing import Callable, NamedTuple
+import re
+from collections.abc import Callable
+from typing import NamedTuple
 
 from ..errors import DaemonError, Refused, not_running, protocol_error
 from ..pci import ANY_DEVICE, UNKNOWN_DEVICE, PciDevice
@@ -71,17 +73,15 @@ def parse_properties(payload: str) -> dict[str, str]:
     return found
 
 
+_QUOTED = re.compile(r"((?:[^'\\]|\\.)*)'", re.DOTALL)
+
+
 def _quoted(text: str) -> tuple[str | None, str]:
     """The text up to the closing quote, and what follows it."""
-    value = []
-    characters = iter(enumerate(text))
-    for index, character in characters:
-        if character == "'":
-            return "".join(value), text[index + 1 :]
-        if character == "\\":
-            _, character = next(characters, (0, ""))
-        value.append(character)
-    return None, ""
+    match = _QUOTED.match(text)
+    if not match:
+        return None, ""
+    return re.sub(r"\\(.)", r"\1", match[1], flags=re.DOTALL), text[match.end() :]
 
 
 def quote(value: str) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any, Awaitable
+from collections.abc import Awaitable
+from typing import Any
 
 from ..errors import DaemonError, not_running, not_started, protocol_error
 from ..store import Assignment, Qube, Store

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from typing import Union
-
 from ..couplings import after_property
 from ..errors import DaemonError, Refused, property_value_error
 from ..properties import Property
@@ -12,7 +10,7 @@ from ..store import Qube, Store
 from ..values import Value, ascii_text, escape, text_of
 from .registry import Call, lines, method
 
-Owner = Union[Qube, Store]
+Owner = Qube | Store
 
 
 def _owner(call: Call) -> Owner:

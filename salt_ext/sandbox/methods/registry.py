@@ -8,7 +8,8 @@ the kind of destination, the argument, and then the method's own (exchanges 130,
 
 from __future__ import annotations
 
-from typing import Any, Awaitable, Callable, NamedTuple, Union
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
 
 from ..errors import protocol_error
 from ..frame import Request
@@ -35,7 +36,7 @@ class Call(NamedTuple):
     payload: bytes
 
 
-Answer = Union[str, bytes, Stream, Awaitable[Any], None]
+Answer = str | Stream | Awaitable[Any] | None
 Handler = Callable[[Call], Answer]
 
 
