@@ -15,6 +15,7 @@ from .journal import Journal, StateError
 from .pci import MachineError
 from .server import Server, SocketInUse
 from .store import Store
+from .sysfs import write_tree
 
 
 def parser() -> argparse.ArgumentParser:
@@ -61,6 +62,8 @@ def main(arguments: list[str] | None = None) -> int:
         if options.state is not None:
             journal = Journal(options.state)
             restore(store, journal)
+        if options.root is not None:
+            write_tree(options.root, store.hardware.devices)
         plan_file = PlanFile(options.faults) if options.faults is not None else None
         Server(store, journal, options.log, plan_file).run(options.socket)
     except (MachineError, StateError, SocketInUse, yaml.YAMLError, OSError) as error:

@@ -20,6 +20,9 @@ KINDS = ("endpoint", "integrated", "conventional", *BRIDGE_KINDS)
 ACS_FULL = 0x1D
 """Source validation, request redirect, completion redirect and upstream forwarding."""
 
+VGA = 0x0300
+PCI_BRIDGE = 0x0604
+
 ANY_DEVICE = "*"
 UNKNOWN_DEVICE = "0000:0000::?******"
 """The identity that qubesd gives to a port with nothing behind it (exchange 371)."""
@@ -102,7 +105,7 @@ def parse_device(entry: dict[str, Any]) -> PciDevice:
     bus = parse_bdf(entry["bdf"])
     klass = int(str(entry["class"]), 16)
     secondary = entry.get("secondary")
-    kind = entry.get("kind") or ("root_port" if klass >> 8 == 0x0604 else "endpoint")
+    kind = entry.get("kind") or ("root_port" if klass >> 8 == PCI_BRIDGE else "endpoint")
     if kind not in KINDS:
         raise MachineError(f"device {entry['bdf']}: kind has to be one of {', '.join(KINDS)}")
     acs = entry.get("acs")
@@ -119,7 +122,7 @@ def parse_device(entry: dict[str, Any]) -> PciDevice:
         kind,
         _parse_id(entry["subsystem"], "subsystem") if "subsystem" in entry else (0, 0),
         entry.get("driver"),
-        entry.get("boot_vga", False if klass >> 8 == 0x0300 else None),
+        entry.get("boot_vga", False) if klass >> 8 == VGA else None,
         int(entry.get("revision", 0)),
         secondary,
         entry.get("subordinate", secondary),
