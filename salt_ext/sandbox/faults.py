@@ -104,11 +104,15 @@ class Plan:
             raise FaultError(str(error)) from None
         self.count = 0
 
-    def at_accept(self) -> Fault | None:
-        """Count a connection; the fault that closes it unread, if there is one."""
+    def enter(self) -> int:
+        """Count a connection; its number."""
         self.count += 1
+        return self.count
+
+    def before_request(self, count: int) -> Fault | None:
+        """The fault that closes a connection unread, if there is one."""
         for fault in self.faults:
-            if fault.before_request and fault.strikes(self.count, b""):
+            if fault.before_request and fault.strikes(count, b""):
                 return fault
         return None
 

@@ -67,10 +67,10 @@ class Connection:
     __slots__ = ("_buffer", "_chunks", "_count", "_out", "_reading", "_server", "_socket",
                  "_started", "_stream", "_writing")  # fmt: skip
 
-    def __init__(self, server: Server, sock: socket.socket, count: int) -> None:
+    def __init__(self, server: Server, sock: socket.socket) -> None:
         self._server = server
         self._socket = sock
-        self._count = count
+        self._count = 0
         self._buffer = b""
         self._out = b""
         self._chunks: Iterator[bytes] = iter(())
@@ -83,13 +83,13 @@ class Connection:
 
     def read(self) -> None:
         """Take what has come; most requests are here as a whole by the first look."""
+        if self._server.plan.faults and not self._count and not self._enter():
+            return
         while True:
             try:
                 data = self._socket.recv(REQUEST_LIMIT + 1)
             except (BlockingIOError, InterruptedError):
-                if not self._reading:
-                    self._reading = True
-                    self._server.loop.add_reader(self._socket, self.read)
+                self._await()
                 return
             except OSError:
                 self.close()
@@ -105,12 +105,38 @@ class Connection:
             self._server.loop.remove_reader(self._socket)
         self._handle()
 
+    def _await(self) -> None:
+        """Come back when there is more."""
+        if not self._reading:
+            self._reading = True
+            self._server.loop.add_reader(self._socket, self.read)
+
+    def _enter(self) -> bool:
+        """Count the connection, once its first bytes say that it is no control call; says whether
+        its request may be read."""
+        try:
+            if control.is_control(self._socket.recv(len(control.PREFIX), socket.MSG_PEEK)):
+                return True
+        except (BlockingIOError, InterruptedError):
+            self._await()
+            return False
+        except OSError:
+            self.close()
+            return False
+        plan = self._server.plan
+        self._count = plan.enter()
+        fault = plan.before_request(self._count)
+        if fault is not None:
+            self._server.log(b"", b"", self._started, fault)
+            self.close()
+        return fault is None
+
     def _handle(self) -> None:
         server, request = self._server, self._buffer
         if control.is_control(request):
             self._send(iter((control.answer(server, request),)))
             return
-        fault = server.plan.at_request(self._count, request) if server.plan.faults else None
+        fault = server.plan.at_request(self._count, request) if self._count else None
         if fault is None:
             self._carry_out(None)
         else:
@@ -188,11 +214,6 @@ class Connection:
         self._stream = False
         self._send(chunks)
 
-    def refuse(self, fault: Fault) -> None:
-        """Closed before a byte was read."""
-        self._server.log(b"", b"", self._started, fault)
-        self.close()
-
     def _send(self, chunks: Iterator[bytes]) -> None:
         self._chunks = chunks
         self._write()
@@ -247,9 +268,9 @@ def failure(error: Exception) -> bytes:
 
 def oversized(size: int) -> Iterator[bytes]:
     """A reply of this many bytes that is never in memory as a whole."""
-    yield b"0\0"
     chunk = b"x" * CHUNK
-    left = size - 2
+    yield b"0\0" + chunk[: size - 2]
+    left = size - 2 - CHUNK
     while left > 0:
         yield chunk[:left]
         left -= CHUNK
@@ -285,6 +306,8 @@ class Server:
         listener = bind(path)
         identity = os.lstat(path).st_ino
         self.arm()
+        if self.journal is not None:
+            self.journal.save(dict(self.store.records()))
         for number in (signal.SIGTERM, signal.SIGINT):
             self.loop.add_signal_handler(number, self.loop.stop)
         self.loop.add_signal_handler(signal.SIGHUP, self.arm)
@@ -311,12 +334,7 @@ class Server:
             sock.setblocking(False)
             if self.plan_file is not None and self.plan_file.changed():
                 self.arm()
-            fault = self.plan.at_accept() if self.plan.faults else None
-            connection = Connection(self, sock, self.plan.count)
-            if fault is not None:
-                connection.refuse(fault)
-            else:
-                connection.read()
+            Connection(self, sock).read()
 
     def arm(self) -> None:
         """Read the plan file, if there is one; a broken one is told and disarms."""
