@@ -156,8 +156,8 @@ def _drop_leftovers() -> None:
 class Bed:
     """A writable copy of a bed; leaving the context ends its processes and removes it.
 
-    `tmp_size` is the size of its /tmp (driver-install facts: Fedora's 1 GB is too small for akmods),
-    `booted` the kernel release that /proc shows (default: the bed's own kernel).
+    `tmp_size` is the size of its /tmp (Fedora's 1 GB is too small for the real akmods), `booted` the
+    kernel release that /proc shows (default: the bed's own kernel).
     """
 
     def __init__(self, name: str, *, tmp_size: str = "1g", booted: str | None = None) -> None:
@@ -167,6 +167,7 @@ class Bed:
         self._tmp_size = tmp_size
         self._booted = booted
         self._folder = Path()
+        self._layer = Path()
         self._servers: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> Bed:
@@ -180,7 +181,6 @@ class Bed:
             self._mount_copy(base / "root")
             furnish(self.root, self._tmp_size)
             recipes.name_servers(self.root)
-            self._seed_archives()
             self.set_booted(self._booted or self.facts["kernel"])
             self.set_cards(DEFAULT_CARDS)
         except BaseException:
@@ -202,12 +202,16 @@ class Bed:
         upper, work = self._folder / "upper", self._folder / "work"
         upper.mkdir()
         work.mkdir()
+        self._layer = upper
+        self._seed_archives()
         try:
             options = f"lowerdir={base},upperdir={upper},workdir={work}"
             mount("-t", "overlay", "-o", options, "overlay", self.root)
         except subprocess.CalledProcessError:
             command = ["cp", "-a", "--reflink=auto", f"{base}/.", str(self.root)]
             subprocess.run(command, check=True, timeout=600)
+            self._layer = self.root
+            self._seed_archives()
             mount("--bind", self.root, self.root)
 
     def _leave(self) -> None:
@@ -220,27 +224,28 @@ class Bed:
         unmount(self.root)
         remove_tree(self._folder)
 
-    # Downloaded .deb files outlive the bed: hard links, since apt only ever replaces or removes them.
+    # Downloaded .deb files outlive the bed, as hard links: apt only ever replaces or removes them.
 
     def _archives(self) -> tuple[Path, Path] | None:
+        """Return where .deb files are kept and where this bed has them; None for a Fedora bed."""
         if self.facts["family"] != "debian":
             return None
-        kept = CACHE / "archives" / self.name
-        kept.mkdir(parents=True, exist_ok=True)
-        return kept, self.root / "var/cache/apt/archives"
+        kept = CACHE / "archives" / self.facts["codename"]
+        here = self._layer / "var/cache/apt/archives"
+        for folder in (kept, here):
+            folder.mkdir(parents=True, exist_ok=True)
+        return kept, here
 
     def _seed_archives(self) -> None:
         if pair := self._archives():
             for deb in pair[0].glob("*.deb"):
-                shutil.copy2(deb, pair[1] / deb.name)
+                os.link(deb, pair[1] / deb.name)
 
     def _keep_archives(self) -> None:
         if pair := self._archives():
             for deb in pair[1].glob("*.deb"):
-                if not (pair[0] / deb.name).exists():
-                    partial = pair[0] / f".{deb.name}.{os.getpid()}"
-                    shutil.copy2(deb, partial)
-                    partial.rename(pair[0] / deb.name)
+                with contextlib.suppress(FileExistsError):
+                    os.link(deb, pair[0] / deb.name)
 
     # Running things
 
@@ -254,7 +259,7 @@ class Bed:
         stdin: str | None = None,
     ) -> Result:
         """Run a program inside the chroot, with a clean environment plus `env`."""
-        return self._run(["chroot", str(self.root), *map(os.fspath, argv)], recipes.ENVIRONMENT,
+        return self._run(["chroot", str(self.root), *(os.fspath(word) for word in argv)], recipes.ENVIRONMENT,
                          env, check, timeout, stdin)  # fmt: skip
 
     def outside(
@@ -267,7 +272,7 @@ class Bed:
     ) -> Result:
         """Run a program of this computer with `QVM_GPU_ROOT` naming the bed."""
         base = {**os.environ, "QVM_GPU_ROOT": str(self.root)}
-        return self._run(list(map(os.fspath, argv)), base, env, check, timeout, None)
+        return self._run([os.fspath(word) for word in argv], base, env, check, timeout, None)
 
     def _run(
         self,
@@ -322,8 +327,8 @@ class Bed:
     ) -> Any:
         """Run `salt-call --local` inside the chroot and return what it prints as JSON.
 
-        The interpreter and the virtual environment of this process are shown to the bed, and so is the
-        repository (for an editable installation).  `file_roots` are folders of this computer.
+        The interpreter and the virtual environment of this process are shown to the bed, and so is
+        the repository (for an editable installation).  `file_roots` are folders of this computer.
         """
         result = self.salt_call_raw(
             function, *args, file_roots=file_roots, pillar=pillar, env=env, config=config,
@@ -514,8 +519,9 @@ class Bed:
     def hash_tree(self, exclude: Sequence[str] = ()) -> dict[str, str]:
         """Return a digest of every file by its path, mode, owner, time and content included.
 
-        Mounted folders (proc, sys, dev, run, tmp, what `bind` shows) and `exclude` (paths relative to
-        the root) are left out.  Equal results mean that nothing was written, not even the same bytes.
+        Mounted folders (proc, sys, dev, run, tmp, what `bind` shows) and `exclude` (paths
+        relative to the root) are left out.  Equal results mean that nothing was written, not even
+        the same bytes.
         """
         skipped = {path.strip("/") for path in exclude}
         found: dict[str, str] = {}

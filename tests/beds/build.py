@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Build the beds: `python -m tests.beds.build [NAME...]`, `--shell NAME [PROGRAM...]` to look into one."""
+"""Build the beds: `python -m tests.beds.build [NAME...]`.
+
+With `--shell NAME [PROGRAM...]` a program, else a shell, runs in a fresh copy of one.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ def main() -> int:
     parser.add_argument("--rebuild", action="store_true", help="drop the cached bases first")
     args, rest = parser.parse_known_args()
     if args.shell:
-        name, *program = [*args.names, *rest]
+        name, *program = args.names + rest
         with beds.Bed(name) as bed:
             command = ["chroot", str(bed.root), *(program or ["/bin/sh"])]
             return subprocess.run(command, env=recipes.ENVIRONMENT, check=False).returncode

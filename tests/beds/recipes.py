@@ -309,6 +309,7 @@ def _qubes_apt(root: Path, codename: str) -> str:
     )
     listed = (pool / "Packages").read_bytes()
     (vm / "dists" / codename / "Release").write_text(
+        f"Date: Thu, 01 Jan 2026 00:00:00 UTC\n"
         f"Suite: {codename}\nCodename: {codename}\nArchitectures: amd64\nComponents: main\n"
         f"SHA256:\n {hashlib.sha256(listed).hexdigest()} {len(listed)} "
         "main/binary-amd64/Packages\n"
