@@ -41,10 +41,11 @@ static int open_regular(struct qg_host *host, const char *path) {
     return qg_fd_steal(&fd);
 }
 
-static int read_all(int fd, struct qg_buf *out, const char *path, struct qg_err *err) {
+/* Reads to the end, or until max bytes are there. */
+static int read_all(int fd, size_t max, struct qg_buf *out, const char *path, struct qg_err *err) {
     char chunk[16 * 1024];
-    for (;;) {
-        ssize_t got = read(fd, chunk, sizeof(chunk));
+    while (max) {
+        ssize_t got = read(fd, chunk, max < sizeof(chunk) ? max : sizeof(chunk));
         if (got == 0)
             return 0;
         if (got < 0 && errno == EINTR)
@@ -56,26 +57,37 @@ static int read_all(int fd, struct qg_buf *out, const char *path, struct qg_err 
                               QG_HOST_FILE_CAP);
         if (qg_buf_add(out, chunk, (size_t)got, err) < 0)
             return -1;
+        max -= (size_t)got;
     }
+    return 0;
 }
 
-int qg_host_read_tail(struct qg_host *host, const char *path, size_t max, struct qg_buf *out,
-                      bool *found, struct qg_err *err) {
+/* Goes to the offset, from the end where it is negative; -1 with errno. */
+static int seek_to(int fd, int64_t from) {
+    struct stat info;
+    if (from < 0) {
+        if (fstat(fd, &info) < 0)
+            return -1;
+        from = info.st_size + from > 0 ? info.st_size + from : 0;
+    }
+    return from && lseek(fd, from, SEEK_SET) < 0 ? -1 : 0;
+}
+
+int qg_host_read_part(struct qg_host *host, const char *path, int64_t from, size_t max,
+                      struct qg_buf *out, bool *found, struct qg_err *err) {
     QG_AUTO_FD int fd = open_regular(host, path);
     if (found)
         *found = fd >= 0;
     if (fd < 0)
         return found && is_absent(errno) ? 0 : qg_err_errno(err, "cannot read %s", path);
-    struct stat info;
-    if (fstat(fd, &info) == 0 && info.st_size > 0 && (uint64_t)info.st_size > max &&
-        lseek(fd, info.st_size - (off_t)max, SEEK_SET) < 0)
+    if (seek_to(fd, from) < 0)
         return qg_err_errno(err, "cannot read %s", path);
-    return read_all(fd, out, path, err);
+    return read_all(fd, max, out, path, err);
 }
 
 int qg_host_read(struct qg_host *host, const char *path, struct qg_buf *out, bool *found,
                  struct qg_err *err) {
-    return qg_host_read_tail(host, path, SIZE_MAX, out, found, err);
+    return qg_host_read_part(host, path, 0, SIZE_MAX, out, found, err);
 }
 
 /* What of an existing file goes over to its successor. */

@@ -24,8 +24,8 @@ struct qg_host_result {
 };
 
 enum {
-    QG_HOST_FILE_CAP = 8 * 1024 * 1024, /* no file that we read is larger */
-    QG_HOST_OUTPUT_CAP = 64 * 1024,     /* of a program's output, its tail */
+    QG_HOST_FILE_CAP = 32 * 1024 * 1024, /* no file that we read is larger */
+    QG_HOST_OUTPUT_CAP = 64 * 1024,      /* of a program's output, its tail */
 };
 
 /* How a program is started: argv only, never a shell. */
@@ -58,9 +58,10 @@ const char *qg_host_root(const struct qg_host *host);
 int qg_host_read(struct qg_host *host, const char *path, struct qg_buf *out, bool *found,
                  struct qg_err *err);
 
-/* As qg_host_read, but of a long file only the last max bytes. */
-int qg_host_read_tail(struct qg_host *host, const char *path, size_t max, struct qg_buf *out,
-                      bool *found, struct qg_err *err);
+/* As qg_host_read, but at most max bytes from an offset; a negative one counts from the end (a
+ * shorter file is read from its start). */
+int qg_host_read_part(struct qg_host *host, const char *path, int64_t from, size_t max,
+                      struct qg_buf *out, bool *found, struct qg_err *err);
 
 /* Replaces the file whole or not at all (temporary file in the same folder, fsync, rename). Mode,
  * owner and SELinux label of an existing file are kept; a new one gets mode, and its folder must be

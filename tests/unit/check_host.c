@@ -171,8 +171,14 @@ START_TEST(the_tail_of_a_long_file) {
     ck_assert_int_eq(qg_host_append(host, "/etc/log", "0123456789", 10, 0600, &err), 0);
     ck_assert_int_eq(qg_host_append(host, "/etc/log", "abc", 3, 0600, &err), 0);
     QG_AUTO(buf) struct qg_buf content = {0};
-    ck_assert_int_eq(qg_host_read_tail(host, "/etc/log", 5, &content, NULL, &err), 0);
+    ck_assert_int_eq(qg_host_read_part(host, "/etc/log", -5, 5, &content, NULL, &err), 0);
     ck_assert_str_eq(qg_buf_text(&content), "89abc");
+    QG_AUTO(buf) struct qg_buf middle = {0};
+    ck_assert_int_eq(qg_host_read_part(host, "/etc/log", 2, 3, &middle, NULL, &err), 0);
+    ck_assert_str_eq(qg_buf_text(&middle), "234");
+    QG_AUTO(buf) struct qg_buf all = {0};
+    ck_assert_int_eq(qg_host_read_part(host, "/etc/log", -100, 100, &all, NULL, &err), 0);
+    ck_assert_str_eq(qg_buf_text(&all), "0123456789abc");
 }
 END_TEST
 
