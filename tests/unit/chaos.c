@@ -60,12 +60,18 @@ WRAPPED(int, vasprintf, (char **out, const char *format, va_list args)) {
     return is_due() ? -1 : __real_vasprintf(out, format, args);
 }
 
-void qg_chaos_each(int (*run)(void *data), void *data, bool partial) {
+void qg_chaos_each(int (*run)(void *data, struct qg_err *err), void *data, bool partial) {
     for (unsigned nth = 1; nth < RUNS_MAX; nth++) {
+        struct qg_err err = {0};
         qg_chaos_fail_from(nth);
-        int status = run(data);
+        int status = run(data, &err);
         bool hit = failed;
         qg_chaos_fail_from(0);
+        if (status == 0)
+            ck_assert_msg(err.kind == QG_ERR_NONE, "success with an error: %s", err.text);
+        else
+            ck_assert_msg(err.kind == QG_ERR_OOM, "allocation %u failed: %s: %s", nth,
+                          qg_err_kind_name(err.kind), err.text);
         if (!hit) {
             ck_assert_msg(status == 0, "fails with all the memory it wants");
             return;
