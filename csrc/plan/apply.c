@@ -70,34 +70,41 @@ static int do_volume_clone(struct qg_run *run, const struct qg_step *step, struc
     return status;
 }
 
+/* Waits for the event that says that the qube is off. */
+static int wait_shutdown(struct qg_stream *stream, const char *qube,
+                         const struct qg_deadline *deadline, struct qg_err *err) {
+    for (;;) {
+        QG_AUTO(event) struct qg_event event = {0};
+        if (qg_stream_next(stream, &event, deadline, err) < 0)
+            return -1;
+        if (strcmp(event.name, "domain-shutdown") == 0 && strcmp(event.subject, qube) == 0)
+            return 0;
+    }
+}
+
 /* Starts at the event stream, so that what happens between the call and the wait is not missed. */
 static int do_shutdown(struct qg_run *run, const struct qg_step *step, struct qg_err *err) {
-    const json_t *seconds = json_object_get(step->extra, "timeout");
-    int64_t ms = (seconds ? json_integer_value(seconds) : POWER_TIMEOUT_S) * 1000;
+    int64_t seconds = json_integer_value(json_object_get(step->extra, "timeout"));
+    seconds = seconds ? seconds : POWER_TIMEOUT_S;
     bool force = json_is_true(json_object_get(step->extra, "force"));
-    bool wait = !json_is_false(json_object_get(step->extra, "wait"));
     QG_AUTO(stream) struct qg_stream stream = {.connection = QG_CONNECTION_CLOSED};
     struct qg_deadline deadline = qg_run_deadline(run, 0);
-    if (wait && qg_stream_open(&stream, &run->client.transport, step->qube, &deadline, err) < 0)
-        return -1;
-    if (qg_client_do(&run->client, "admin.vm.Shutdown", force ? "force" : NULL, step->qube, NULL,
+    if (qg_stream_open(&stream, &run->client.transport, step->qube, &deadline, err) < 0 ||
+        qg_client_do(&run->client, "admin.vm.Shutdown", force ? "force" : NULL, step->qube, NULL,
                      err) < 0)
         return -1;
-    deadline = qg_run_deadline(run, ms);
-    while (wait) {
-        QG_AUTO(event) struct qg_event event = {0};
-        struct qg_err problem = {0};
-        if (qg_stream_next(&stream, &event, &deadline, &problem) < 0) {
-            if (problem.kind == QG_ERR_TIMEOUT)
-                qg_err_set(err, QG_ERR_TIMEOUT, "%s did not shut down within %lld s", step->qube,
-                           (long long)(ms / 1000));
-            else if (err && err->kind == QG_ERR_NONE)
-                *err = problem;
-            return -1;
-        }
-        wait = strcmp(event.name, "domain-shutdown") != 0 || strcmp(event.subject, step->qube) != 0;
-    }
-    return 0;
+    deadline = qg_run_deadline(run, seconds * 1000);
+    struct qg_err problem = {0};
+    if (wait_shutdown(&stream, step->qube, &deadline, &problem) == 0)
+        return 0;
+    if (problem.kind == QG_ERR_TIMEOUT && json_is_true(json_object_get(step->extra, "kill")))
+        return qg_client_do(&run->client, "admin.vm.Kill", NULL, step->qube, NULL, err);
+    if (problem.kind == QG_ERR_TIMEOUT)
+        return qg_err_set(err, QG_ERR_TIMEOUT, "%s did not shut down within %lld s", step->qube,
+                          (long long)seconds);
+    if (err && err->kind == QG_ERR_NONE)
+        *err = problem;
+    return -1;
 }
 
 static int do_program(struct qg_run *run, const struct qg_step *step, struct qg_err *err) {

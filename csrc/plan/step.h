@@ -22,7 +22,7 @@ enum qg_step_kind {
     QG_STEP_VOLUME_CLONE,   /* name: volume; value: source qube */
     QG_STEP_VOLUME_RESIZE,  /* name: volume; value: bytes */
     QG_STEP_START,          /* - */
-    QG_STEP_SHUTDOWN,       /* extra: {force, wait, kill, timeout (s)} */
+    QG_STEP_SHUTDOWN,       /* extra: {force, kill (after the timeout), timeout (s)} */
     QG_STEP_KILL,           /* - */
     QG_STEP_PAUSE,          /* - */
     QG_STEP_UNPAUSE,        /* - */

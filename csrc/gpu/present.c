@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "gpu/present.h"
+
+#include "base/text.h"
+#include "gpu/map.h"
+#include "qvm/job.h"
+
+#include <string.h>
+
+static const char *const keys[] = {
+    "name",    "template",  "class",      "label",        "mem",  "memory",     "vcpus",
+    "devices", "exact",     "features",   "services",     "tags", "menu_items", "prefs",
+    "netvm",   "autostart", "permissive", "strict_reset", NULL,
+};
+
+/* The bodies of the actions that make the qube. */
+struct bodies {
+    json_t *present, *prefs, *features, *service, *tags;
+};
+
+static void bodies_fini(struct bodies *bodies) {
+    json_decref(bodies->present);
+    json_decref(bodies->prefs);
+    json_decref(bodies->features);
+    json_decref(bodies->service);
+    json_decref(bodies->tags);
+}
+
+QG_DEFINE_AUTO_FINI(bodies, struct bodies, bodies_fini)
+
+static int check_keys(const json_t *args, struct qg_err *err) {
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)args, key, value) {
+        bool known = qg_text_starts(key, "__");
+        for (const char *const *name = keys; *name && !known; name++)
+            known = strcmp(*name, key) == 0;
+        if (known)
+            continue;
+        const char *near = qg_text_nearest(key, keys);
+        return qg_err_set(err, QG_ERR_INVALID, "%s: no argument of qvm_gpu.present%s%s%s", key,
+                          near ? " (did you mean " : "", near ? near : "", near ? "?)" : "");
+    }
+    return 0;
+}
+
+/* The argument, else the default of another name, else NULL; borrowed. */
+static json_t *pick(const json_t *args, const char *key, const json_t *defaults,
+                    const char *default_key) {
+    json_t *value = json_object_get(args, key);
+    return value && !json_is_null(value) ? value : json_object_get(defaults, default_key);
+}
+
+static int put(json_t *body, const char *key, json_t *value, struct qg_err *err) {
+    return value ? qg_value_set_take(body, key, json_incref(value), err) : 0;
+}
+
+static int make_present(const json_t *args, const json_t *defaults, struct bodies *bodies,
+                        struct qg_err *err) {
+    bodies->present = qg_value_object(err);
+    json_t *klass = json_object_get(args, "class");
+    if (!bodies->present ||
+        put(bodies->present, "template", pick(args, "template", defaults, "template_name"), err) <
+            0 ||
+        put(bodies->present, "label", pick(args, "label", defaults, "standalone_label"), err) < 0)
+        return -1;
+    return klass ? put(bodies->present, "class", klass, err)
+                 : qg_value_set_take(bodies->present, "class", qg_value_text("StandaloneVM", err),
+                                     err);
+}
+
+/* What a GPU qube needs (the guide): a kernel of its own, hvm for PCI, memory that does not
+ * balloon. */
+static int put_needs(json_t *prefs, struct qg_err *err) {
+    return qg_value_set_take(prefs, "virt_mode", qg_value_text("hvm", err), err) < 0 ||
+                   qg_value_set_take(prefs, "kernel", qg_value_text("", err), err) < 0 ||
+                   qg_value_set_take(prefs, "maxmem", qg_value_int(0, err), err) < 0
+               ? -1
+               : 0;
+}
+
+static int make_prefs(const json_t *args, const json_t *defaults, struct bodies *bodies,
+                      struct qg_err *err) {
+    json_t *prefs = bodies->prefs = qg_value_object(err);
+    const json_t *more = json_object_get(args, "prefs");
+    json_t *memory = json_object_get(args, "memory");
+    if (more && !json_is_null(more) && !json_is_object(more))
+        return qg_err_set(err, QG_ERR_INVALID, "prefs: a mapping is expected, not a %s",
+                          qg_value_type_name(more));
+    if (!prefs || put(prefs, "class", json_object_get(bodies->present, "class"), err) < 0 ||
+        put(prefs, "label", pick(args, "label", defaults, "standalone_label"), err) < 0 ||
+        put(prefs, "memory", memory ? memory : pick(args, "mem", defaults, "standalone_memory"),
+            err) < 0 ||
+        put(prefs, "vcpus", pick(args, "vcpus", defaults, "standalone_cpus"), err) < 0 ||
+        put(prefs, "netvm", json_object_get(args, "netvm"), err) < 0 ||
+        put(prefs, "autostart", json_object_get(args, "autostart"), err) < 0 ||
+        put_needs(prefs, err) < 0)
+        return -1;
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)more, key, value) {
+        if (put(prefs, key, value, err) < 0)
+            return -1;
+    }
+    return put(prefs, "pcidevs", pick(args, "devices", defaults, "devices"), err) < 0 ||
+                   put(prefs, "exact", json_object_get(args, "exact"), err) < 0
+               ? -1
+               : 0;
+}
+
+static int make_features(const json_t *args, struct bodies *bodies, struct qg_err *err) {
+    QG_AUTO(json) json_t *set = qg_value_object(err);
+    const json_t *features = json_object_get(args, "features");
+    json_t *menu = json_object_get(args, "menu_items");
+    if (!set)
+        return -1;
+    if (features && !json_is_null(features) && !json_is_object(features))
+        return qg_err_set(err, QG_ERR_INVALID, "features: a mapping is expected, not a %s",
+                          qg_value_type_name(features));
+    if (json_object_update(set, (json_t *)(uintptr_t)features) < 0 && features &&
+        !json_is_null(features))
+        return qg_err_oom(err);
+    if (menu && !json_is_null(menu) && put(set, "menu-items", menu, err) < 0)
+        return -1;
+    if (json_object_size(set) == 0)
+        return 0;
+    bodies->features = qg_value_object(err);
+    return bodies->features ? qg_value_set_take(bodies->features, "set", QG_STEAL(set), err) : -1;
+}
+
+static int wrap_list(const json_t *args, const char *key, const char *verb, json_t **body,
+                     struct qg_err *err) {
+    json_t *list = json_object_get(args, key);
+    if (!list || json_is_null(list))
+        return 0;
+    *body = qg_value_object(err);
+    return *body ? put(*body, verb, list, err) : -1;
+}
+
+int qg_gpu_present(struct qg_run *run, const json_t *args, struct qg_report *report,
+                   struct qg_err *err) {
+    QG_AUTO(json) json_t *map = qg_map_render(NULL, err);
+    const json_t *defaults = json_object_get(map, "prefs");
+    const char *name = qg_value_get_text(args, "name");
+    QG_AUTO(bodies) struct bodies bodies = {0};
+    if (!map || check_keys(args, err) < 0)
+        return -1;
+    if (!name)
+        return qg_err_set(err, QG_ERR_INVALID, "name: a qube's name is expected");
+    if (make_present(args, defaults, &bodies, err) < 0 ||
+        make_prefs(args, defaults, &bodies, err) < 0 || make_features(args, &bodies, err) < 0 ||
+        wrap_list(args, "services", "enable", &bodies.service, err) < 0 ||
+        wrap_list(args, "tags", "add", &bodies.tags, err) < 0)
+        return -1;
+    const struct qg_request_action all[] = {
+        {&qg_action_present, bodies.present, false}, {&qg_action_prefs, bodies.prefs, false},
+        {&qg_action_service, bodies.service, false}, {&qg_action_features, bodies.features, false},
+        {&qg_action_tags, bodies.tags, false},
+    };
+    struct qg_request_action wanted[QG_ARRAY_LEN(all)];
+    size_t count = 0;
+    for (size_t i = 0; i < QG_ARRAY_LEN(all); i++)
+        if (all[i].body)
+            wanted[count++] = all[i];
+    return qg_job_run(run, name, wanted, count, false, report, err);
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Owned references that are dropped at the end of their scope. */
+#ifndef QG_PY_PY_H
+#define QG_PY_PY_H
+
+#include "base/cleanup.h"
+
+#include <Python.h>
+
+static inline void qg_py_decref(PyObject *object) {
+    Py_XDECREF(object);
+}
+
+QG_DEFINE_AUTO(py, PyObject, qg_py_decref)
+
+/* The limited API gives methods with keywords another type than PyMethodDef has. */
+#define QG_PY_METHOD(function) ((PyCFunction)(void (*)(void))(function))
+
+#endif

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "qvm/action.h"
+
+#include "base/text.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int qg_need_add(json_t **list, const char *name, struct qg_err *err) {
+    if (!*list && !(*list = qg_value_array(err)))
+        return -1;
+    size_t i;
+    json_t *known;
+    json_array_foreach(*list, i, known) {
+        if (strcmp(json_string_value(known), name) == 0)
+            return 0;
+    }
+    return qg_value_append_take(*list, qg_value_text(name, err), err);
+}
+
+static int add_line(struct qg_buf *buf, const char *format, va_list args, struct qg_err *err) {
+    QG_AUTO_STR char *line = NULL;
+    if (vasprintf(&line, format, args) < 0) {
+        line = NULL;
+        return qg_err_oom(err);
+    }
+    qg_text_clean_block(line);
+    return qg_buf_printf(buf, err, "%s%s", buf->length ? "\n" : "", line);
+}
+
+int qg_block_say(struct qg_block *block, struct qg_err *err, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    int status = add_line(&block->comment, format, args, err);
+    va_end(args);
+    return status;
+}
+
+int qg_block_fail(struct qg_block *block, struct qg_err *err, const char *format, ...) {
+    block->failed = true;
+    va_list args;
+    va_start(args, format);
+    int status = add_line(&block->comment, format, args, err);
+    va_end(args);
+    return status;
+}
+
+int qg_job_warn(struct qg_job *job, struct qg_err *err, const char *format, ...) {
+    QG_AUTO(buf) struct qg_buf line = {0};
+    va_list args;
+    va_start(args, format);
+    int status = add_line(&line, format, args, err);
+    va_end(args);
+    return status < 0 ? -1 : qg_need_add(&job->warnings, qg_buf_text(&line), err);
+}
+
+int qg_job_must_exist(struct qg_job *job, struct qg_block *block, bool *exists,
+                      struct qg_err *err) {
+    *exists = job->qube.exists;
+    return *exists ? 0 : qg_block_fail(block, err, "Qube %s does not exist", job->name);
+}
+
+int qg_job_step_take(struct qg_job *job, struct qg_block *block, enum qg_step_kind kind,
+                     const char *name, const char *value, json_t *extra, const char *key,
+                     json_t *old, json_t *new, struct qg_err *err) {
+    QG_AUTO(json) json_t *owned_old = old;
+    QG_AUTO(json) json_t *owned_new = new;
+    struct qg_step *step = qg_plan_add(&job->plan, kind, &job->qube, name, value, extra, err);
+    if (!step)
+        return -1;
+    if (!key)
+        return 0;
+    QG_AUTO(json) json_t *path = qg_value_array(err);
+    if (!path ||
+        qg_value_append_take(path, qg_value_format(err, "qvm.%s", block->action->name), err) < 0 ||
+        qg_value_append_take(path, qg_value_text(key, err), err) < 0)
+        return -1;
+    return qg_step_change_take(step, QG_STEAL(path), QG_STEAL(owned_old), QG_STEAL(owned_new), err);
+}

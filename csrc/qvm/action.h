@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* An action of qvm (prefs, features, present…): what it has to see, and the steps it plans. */
+#ifndef QG_QVM_ACTION_H
+#define QG_QVM_ACTION_H
+
+#include "plan/run.h"
+#include "qvm/body.h"
+
+/* What one action of a state said and planned. */
+struct qg_block {
+    const struct qg_action *action;
+    struct qg_body body;
+    bool pass;             /* its failure does not fail the state */
+    bool failed;           /* its condition does not hold */
+    bool skipped;          /* after a failure before it */
+    struct qg_buf comment; /* lines */
+    json_t *data;          /* what an execution function answers; NULL: nothing */
+    size_t from, to;       /* its steps in the job's plan */
+};
+
+/* A state about one qube while it is planned. */
+struct qg_job {
+    struct qg_run *run;
+    const char *name;
+    bool test;
+    bool reads_only;     /* nothing of it can write: a qube that is missing is just reported */
+    struct qg_qube qube; /* observed, then as the steps so far leave it */
+    struct qg_plan plan;
+    json_t *label;    /* given under prefs of the same state, for present; borrowed or NULL */
+    json_t *warnings; /* list of texts */
+    struct qg_block *blocks;
+    size_t count;
+};
+
+/* What an action has to see; gathered over all actions of a state, then asked for at once. */
+struct qg_need {
+    struct qg_want want;
+    json_t *features, *classes; /* owned lists behind want's */
+    bool pci;
+    bool meminfo_off; /* service.meminfo-writer is to be off… */
+    bool maxmem_on;   /* …while maxmem is to be above 0: qubesd cannot have both */
+};
+
+struct qg_action {
+    const char *name; /* as in `qvm.NAME` */
+    const char *const
+        *keys; /* the keys it knows, for naming the nearest; NULL-terminated, may be NULL */
+    /* Adds what has to be seen; may be NULL: nothing but whether the qube exists. */
+    int (*need)(struct qg_block *block, struct qg_need *need, struct qg_err *err);
+    /* Plans steps against job->qube. QG_ERR_INVALID stops the whole state before anything is
+     * written; a condition that does not hold sets block->failed. */
+    int (*plan)(struct qg_job *job, struct qg_block *block, struct qg_err *err);
+};
+
+extern const struct qg_action qg_action_exists, qg_action_missing, qg_action_running,
+    qg_action_halted, qg_action_present, qg_action_absent, qg_action_clone, qg_action_prefs,
+    qg_action_devices, qg_action_service, qg_action_features, qg_action_tags, qg_action_firewall,
+    qg_action_start, qg_action_shutdown, qg_action_kill, qg_action_pause, qg_action_unpause,
+    qg_action_run;
+
+/* Adds a name to need->features or need->classes, once. */
+int qg_need_add(json_t **list, const char *name, struct qg_err *err);
+
+/* Adds a line to the block's comment. */
+int qg_block_say(struct qg_block *block, struct qg_err *err, const char *format, ...)
+    QG_PRINTF(3, 4);
+
+/* Says why and marks the condition as not met. 0 unless memory ran out. */
+int qg_block_fail(struct qg_block *block, struct qg_err *err, const char *format, ...)
+    QG_PRINTF(3, 4);
+
+/* Adds a warning to the job, once. */
+int qg_job_warn(struct qg_job *job, struct qg_err *err, const char *format, ...) QG_PRINTF(3, 4);
+
+/* Fails the block, and returns false through *exists, when the qube is not there. */
+int qg_job_must_exist(struct qg_job *job, struct qg_block *block, bool *exists, struct qg_err *err);
+
+/* Adds a step of this block, with the change `qvm.ACTION` > key > old, new (consumed; key NULL: no
+ * change). */
+int qg_job_step_take(struct qg_job *job, struct qg_block *block, enum qg_step_kind kind,
+                     const char *name, const char *value, json_t *extra, const char *key,
+                     json_t *old, json_t *new, struct qg_err *err);
+
+#endif

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "qvm/assign.h"
+
+#include "base/text.h"
+#include "qubes/device.h"
+
+#include <string.h>
+
+static const char mode_required[] = "required";
+
+int qg_assign_warn_taken(struct qg_job *job, const json_t *device, struct qg_err *err) {
+    const char *port = qg_value_get_text(device, "port_id");
+    const char *other = qg_run_assigned_to(job->run, port);
+    const char *attached = qg_value_get_text(device, "attachment");
+    if (other && strcmp(other, job->name) != 0 &&
+        qg_job_warn(
+            job, err,
+            "Device %s is also assigned to %s by this run: only one of them can run at a time.",
+            port, other) < 0)
+        return -1;
+    if (attached && *attached && strcmp(attached, job->name) != 0 && strcmp(attached, "None") != 0)
+        return qg_job_warn(job, err, "Device %s is attached to %s now.", port, attached);
+    return 0;
+}
+
+/* Lists the devices that there are, for somebody who named another. */
+static int fail_not_there(const char *key, const char *text, const json_t *available,
+                          struct qg_err *err) {
+    QG_AUTO(buf) struct qg_buf known = {0};
+    size_t i;
+    json_t *device;
+    json_array_foreach((json_t *)(uintptr_t)available, i, device) {
+        char bdf[16];
+        if (qg_buf_printf(&known, err, "%s%s", i ? ", " : "",
+                          qg_device_bdf(device, bdf) ? bdf : qg_value_get_text(device, "port_id")) <
+            0)
+            return -1;
+    }
+    return qg_err_set(err, QG_ERR_INVALID, "%s: dom0 has no PCI device %s; it has %s", key, text,
+                      known.length ? known.data : "none");
+}
+
+/* The device that a text means; asks dom0 again where the list is from an earlier state. Borrowed.
+ */
+static const json_t *resolve(struct qg_job *job, const char *key, const char *text,
+                             struct qg_err *err) {
+    struct qg_device_ref ref;
+    if (qg_device_ref_parse(text, &ref, err) < 0)
+        return NULL;
+    for (int refresh = 0; refresh < 2; refresh++) {
+        const json_t *available = qg_run_pci(job->run, refresh, err);
+        struct qg_err problem = {0};
+        const json_t *found = available ? qg_device_find(available, &ref, &problem) : NULL;
+        if (found)
+            return found;
+        if (!available || (problem.kind != QG_ERR_NONE && refresh)) {
+            if (available && err && err->kind == QG_ERR_NONE)
+                *err = problem;
+            return NULL;
+        }
+    }
+    fail_not_there(key, text, qg_run_pci(job->run, false, err), err);
+    return NULL;
+}
+
+/* The ports of the qube's assignments, a new list. */
+static json_t *ports_of(const struct qg_qube *qube, struct qg_err *err) {
+    QG_AUTO(json) json_t *ports = qg_value_array(err);
+    size_t i;
+    json_t *assignment;
+    json_array_foreach(qg_qube_assignments(qube, "pci"), i, assignment) {
+        if (!ports || qg_value_append_take(
+                          ports, json_incref(json_object_get(assignment, "port_id")), err) < 0)
+            return NULL;
+    }
+    return QG_STEAL(ports);
+}
+
+/* Notes the change of the step that was just planned: the ports before and after it. */
+static int note_ports(struct qg_job *job, struct qg_block *block, const char *key, json_t *before,
+                      struct qg_err *err) {
+    struct qg_step *step = &job->plan.steps[job->plan.count - 1];
+    QG_AUTO(json) json_t *path = qg_value_array(err);
+    QG_AUTO(json) json_t *after = ports_of(&job->qube, err);
+    if (!path || !after ||
+        qg_value_append_take(path, qg_value_format(err, "qvm.%s", block->action->name), err) < 0 ||
+        qg_value_append_take(path, qg_value_text(key, err), err) < 0)
+        return -1;
+    return qg_step_change_take(step, QG_STEAL(path), json_incref(before), QG_STEAL(after), err);
+}
+
+static int unassign(struct qg_job *job, struct qg_block *block, const char *key,
+                    const json_t *assignment, json_t *before, struct qg_err *err) {
+    QG_AUTO(json) json_t *extra = qg_value_object(err);
+    if (!extra || qg_value_set_take(extra, "device", json_deep_copy(assignment), err) < 0)
+        return -1;
+    if (!qg_plan_add(&job->plan, QG_STEP_UNASSIGN, &job->qube, "pci", NULL, QG_STEAL(extra), err))
+        return -1;
+    return note_ports(job, block, key, before, err);
+}
+
+static int assign(struct qg_job *job, struct qg_block *block, const struct qg_assign *how,
+                  const json_t *device, json_t *options, json_t *before, struct qg_err *err) {
+    QG_AUTO(json) json_t *extra = qg_value_object(err);
+    if (!extra || qg_value_set_take(extra, "options", json_incref(options), err) < 0 ||
+        qg_value_set_take(extra, "device", json_deep_copy(device), err) < 0)
+        return -1;
+    if (!qg_plan_add(&job->plan, QG_STEP_ASSIGN, &job->qube, "pci", mode_required, QG_STEAL(extra),
+                     err))
+        return -1;
+    return note_ports(job, block, how->key, before, err);
+}
+
+static const json_t *assignment_of(const struct qg_qube *qube, const json_t *device) {
+    size_t i;
+    json_t *assignment;
+    json_array_foreach(qg_qube_assignments(qube, "pci"), i, assignment) {
+        if (qg_device_same(assignment, device))
+            return assignment;
+    }
+    return NULL;
+}
+
+/* The options that the assignment should have: a new mapping, NULL on failure. */
+static json_t *wanted_options(const json_t *assignment, const struct qg_assign *how,
+                              struct qg_err *err) {
+    QG_AUTO(json) json_t *options = qg_device_options(assignment, err);
+    if (!options || how->reset == QG_RESET_AS_IS)
+        return options && how->options ? json_incref((json_t *)(uintptr_t)how->options)
+                                       : QG_STEAL(options);
+    json_object_del(options, "no-strict-reset");
+    if (how->reset == QG_RESET_LOOSE &&
+        qg_value_set_take(options, "no-strict-reset", qg_value_text("True", err), err) < 0)
+        return NULL;
+    return QG_STEAL(options);
+}
+
+/* True where mode and options are as they should be. */
+static int is_as_wanted(const json_t *assignment, const json_t *wanted, bool *fine,
+                        struct qg_err *err) {
+    QG_AUTO(json) json_t *options = qg_device_options(assignment, err);
+    if (!options)
+        return -1;
+    const char *mode = qg_value_get_text(assignment, "mode");
+    *fine = mode && strcmp(mode, mode_required) == 0 && json_equal(options, wanted);
+    return 0;
+}
+
+static int plan_device(struct qg_job *job, struct qg_block *block, const struct qg_assign *how,
+                       const json_t *device, json_t *before, struct qg_err *err) {
+    const char *port = qg_value_get_text(device, "port_id");
+    const json_t *assignment = assignment_of(&job->qube, device);
+    QG_AUTO(json) json_t *options = wanted_options(assignment, how, err);
+    bool fine = false;
+    if (!options || (assignment && is_as_wanted(assignment, options, &fine, err) < 0))
+        return -1;
+    if (fine)
+        return qg_block_say(block, err, "[SKIP] %-19s: %s", how->key, port);
+    if (qg_assign_warn_taken(job, device, err) < 0 ||
+        qg_block_say(block, err, "%-19s: %s %s", how->key,
+                     assignment ? "again with other options:" : "+", port) < 0)
+        return -1;
+    QG_AUTO(json) json_t *old = json_deep_copy(assignment);
+    if (assignment && (!old || unassign(job, block, how->key, old, before, err) < 0))
+        return -1;
+    return assign(job, block, how, device, options, before, err);
+}
+
+/* Takes away what is assigned and not among wanted. */
+static int plan_exact(struct qg_job *job, struct qg_block *block, const struct qg_assign *how,
+                      const json_t *wanted, json_t *before, struct qg_err *err) {
+    QG_AUTO(json) json_t *now = json_deep_copy(qg_qube_assignments(&job->qube, "pci"));
+    size_t i, j;
+    json_t *assignment, *device;
+    json_array_foreach(now, i, assignment) {
+        bool keep = false;
+        json_array_foreach((json_t *)(uintptr_t)wanted, j, device) {
+            keep = keep || qg_device_same(assignment, device);
+        }
+        if (!keep && (qg_block_say(block, err, "%-19s: - %s", how->key,
+                                   qg_value_get_text(assignment, "port_id")) < 0 ||
+                      unassign(job, block, how->key, assignment, before, err) < 0))
+            return -1;
+    }
+    return 0;
+}
+
+int qg_assign_plan(struct qg_job *job, struct qg_block *block, const json_t *refs,
+                   const struct qg_assign *how, struct qg_err *err) {
+    QG_AUTO(json) json_t *devices = qg_value_array(err);
+    QG_AUTO(json) json_t *before = ports_of(&job->qube, err);
+    if (!devices || !before)
+        return -1;
+    size_t i;
+    json_t *item;
+    json_array_foreach((json_t *)(uintptr_t)refs, i, item) {
+        const json_t *device = resolve(job, how->key, json_string_value(item), err);
+        if (!device || qg_value_append_take(devices, json_deep_copy(device), err) < 0)
+            return -1;
+    }
+    if (how->exact && plan_exact(job, block, how, devices, before, err) < 0)
+        return -1;
+    json_array_foreach(devices, i, item) {
+        if (plan_device(job, block, how, item, before, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+int qg_assign_pcidevs(struct qg_job *job, struct qg_block *block, struct qg_err *err) {
+    struct qg_body *body = &block->body;
+    QG_AUTO(json) json_t *refs = qg_body_names(body, "pcidevs", err);
+    bool exact, strict;
+    if (!refs || qg_body_bool(body, "exact", false, &exact, err) < 0 ||
+        qg_body_bool(body, "pci_strictreset", true, &strict, err) < 0)
+        return -1;
+    struct qg_err ignored = {0};
+    bool with_devices = qg_body_get(body, "pcidevs", &ignored) != NULL;
+    bool with_reset = qg_body_get(body, "pci_strictreset", &ignored) != NULL;
+    if (with_reset && !with_devices)
+        return qg_err_set(
+            err, QG_ERR_INVALID,
+            "pci_strictreset: works only together with pcidevs, name the devices too");
+    const struct qg_assign how = {.key = "pcidevs",
+                                  .exact = exact,
+                                  .reset = !with_reset ? QG_RESET_AS_IS
+                                           : strict    ? QG_RESET_STRICT
+                                                       : QG_RESET_LOOSE};
+    return with_devices ? qg_assign_plan(job, block, refs, &how, err) : 0;
+}

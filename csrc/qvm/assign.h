@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* PCI devices of a qube: what a list of them means for its assignments. */
+#ifndef QG_QVM_ASSIGN_H
+#define QG_QVM_ASSIGN_H
+
+#include "qvm/action.h"
+
+/* What is asked of the option no-strict-reset alone, the others staying as they are. */
+enum qg_reset { QG_RESET_AS_IS, QG_RESET_STRICT, QG_RESET_LOOSE };
+
+/* How a list of devices is to be assigned. */
+struct qg_assign {
+    const char *key; /* of the user, for errors and the change, e.g. `pcidevs` */
+    bool exact;      /* what is assigned and not listed is taken away */
+    enum qg_reset reset;
+    const json_t *options; /* wanted options (text values); NULL: those there stay as they are */
+};
+
+/* Plans the assignments of `pcidevs` in a prefs body, with `pci_strictreset` and `exact`. */
+int qg_assign_pcidevs(struct qg_job *job, struct qg_block *block, struct qg_err *err);
+
+/* Plans the assignment of refs (list of texts as users write devices), mode required. A device that
+ * is not there is QG_ERR_INVALID. */
+int qg_assign_plan(struct qg_job *job, struct qg_block *block, const json_t *refs,
+                   const struct qg_assign *how, struct qg_err *err);
+
+/* Says who else has the device, as far as this run and Available know. */
+int qg_assign_warn_taken(struct qg_job *job, const json_t *device, struct qg_err *err);
+
+#endif

@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "qvm/body.h"
+
+#include "base/text.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+void qg_body_fini(struct qg_body *body) {
+    json_decref(body->keys);
+    json_decref(body->words);
+    json_decref(body->used);
+    *body = (struct qg_body){0};
+}
+
+/* Keys that Salt hands to every state, or that upstream takes everywhere and that say nothing about
+ * a qube. */
+static bool is_salts_own(const char *key) {
+    static const char *const own[] = {"name",       "fun",           "state",         "order",
+                                      "saltenv",    "pillarenv",     "status-mode",   "status_mode",
+                                      "debug-mode", "run-post-hook", "run_post_hook", "debug_mode"};
+    if (qg_text_starts(key, "__"))
+        return true;
+    for (size_t i = 0; i < QG_ARRAY_LEN(own); i++)
+        if (strcmp(key, own[i]) == 0)
+            return true;
+    return false;
+}
+
+static int add_keys(struct qg_body *body, const json_t *mapping, struct qg_err *err) {
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)mapping, key, value) {
+        if (!is_salts_own(key) && qg_value_set_take(body->keys, key, json_incref(value), err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int add_item(struct qg_body *body, const json_t *item, struct qg_err *err) {
+    if (json_is_object(item))
+        return add_keys(body, item, err);
+    if (json_is_null(item))
+        return 0;
+    if (json_is_array(item))
+        return qg_err_set(err, QG_ERR_INVALID,
+                          "a list inside a list: expected `- key: value` items");
+    return qg_value_append_take(body->words, json_incref((json_t *)(uintptr_t)item), err);
+}
+
+int qg_body_init(struct qg_body *body, const json_t *value, struct qg_err *err) {
+    *body = (struct qg_body){.keys = json_object(), .words = json_array(), .used = json_object()};
+    if (!body->keys || !body->words || !body->used)
+        return qg_err_oom(err);
+    if (!value)
+        return 0;
+    if (!json_is_array(value))
+        return add_item(body, value, err);
+    size_t i;
+    json_t *item;
+    json_array_foreach((json_t *)(uintptr_t)value, i, item) {
+        if (add_item(body, item, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static bool same_key(const char *a, const char *b) {
+    for (; *a && *b; a++, b++)
+        if (*a != *b && !(strchr("-_", *a) && strchr("-_", *b)))
+            return false;
+    return *a == *b;
+}
+
+int qg_body_use(struct qg_body *body, const char *key, struct qg_err *err) {
+    return qg_value_set_take(body->used, key, json_true(), err);
+}
+
+const json_t *qg_body_get(struct qg_body *body, const char *key, struct qg_err *err) {
+    const json_t *found = NULL;
+    const char *name, *found_name = NULL;
+    json_t *value;
+    json_object_foreach(body->keys, name, value) {
+        if (!same_key(name, key))
+            continue;
+        if (found && !json_equal(found, value)) {
+            qg_err_set(err, QG_ERR_INVALID,
+                       "%s and %s: two spellings of one key with different values", found_name,
+                       name);
+            return NULL;
+        }
+        if (qg_body_use(body, name, err) < 0)
+            return NULL;
+        found = value;
+        found_name = name;
+    }
+    return found;
+}
+
+static int fail_shape(const char *key, const json_t *value, const char *expected,
+                      struct qg_err *err) {
+    QG_AUTO_STR char *text = qg_value_dump(value, err);
+    return text ? qg_err_set(err, QG_ERR_INVALID, "%s: %s is expected, not the %s %.200s", key,
+                             expected, qg_value_type_name(value), text)
+                : -1;
+}
+
+char *qg_body_text(struct qg_body *body, const char *key, struct qg_err *err) {
+    const json_t *value = qg_body_get(body, key, err);
+    if (!value)
+        return NULL;
+    if (json_is_object(value) || json_is_array(value)) {
+        fail_shape(key, value, "one value", err);
+        return NULL;
+    }
+    return qg_value_to_text(value, err);
+}
+
+int qg_body_bool(struct qg_body *body, const char *key, bool fallback, bool *out,
+                 struct qg_err *err) {
+    struct qg_err problem = {0};
+    const json_t *value = qg_body_get(body, key, &problem);
+    *out = fallback;
+    if (problem.kind != QG_ERR_NONE) {
+        if (err)
+            *err = problem;
+        return -1;
+    }
+    if (!value || json_is_null(value))
+        return 0;
+    const char *text = json_string_value(value);
+    if (json_is_true(value) || (text && (strcasecmp(text, "true") == 0 || strcmp(text, "1") == 0)))
+        *out = true;
+    else if (json_is_false(value) ||
+             (text && (strcasecmp(text, "false") == 0 || strcmp(text, "0") == 0)))
+        *out = false;
+    else if (json_is_integer(value) && (json_integer_value(value) | 1) == 1)
+        *out = json_integer_value(value) == 1;
+    else
+        return fail_shape(key, value, "true or false", err);
+    return 0;
+}
+
+int qg_body_int(struct qg_body *body, const char *key, long long fallback, long long *out,
+                struct qg_err *err) {
+    struct qg_err problem = {0};
+    const json_t *value = qg_body_get(body, key, &problem);
+    *out = fallback;
+    if (problem.kind != QG_ERR_NONE) {
+        if (err)
+            *err = problem;
+        return -1;
+    }
+    int64_t number;
+    if (!value || json_is_null(value))
+        return 0;
+    if (json_is_integer(value))
+        *out = json_integer_value(value);
+    else if (json_is_string(value) && qg_text_to_int(json_string_value(value), &number))
+        *out = number;
+    else
+        return fail_shape(key, value, "a whole number", err);
+    return 0;
+}
+
+static int add_name(json_t *names, const char *key, const json_t *value, struct qg_err *err) {
+    if (json_is_object(value) || json_is_array(value) || qg_value_is_empty(value))
+        return fail_shape(key, value, "a list of names", err);
+    QG_AUTO_STR char *text = qg_value_to_text(value, err);
+    return text ? qg_value_append_take(names, qg_value_text(text, err), err) : -1;
+}
+
+json_t *qg_body_names(struct qg_body *body, const char *key, struct qg_err *err) {
+    struct qg_err problem = {0};
+    const json_t *value = qg_body_get(body, key, &problem);
+    QG_AUTO(json) json_t *names = qg_value_array(err);
+    if (problem.kind != QG_ERR_NONE && err)
+        *err = problem;
+    if (problem.kind != QG_ERR_NONE || !names)
+        return NULL;
+    if (!value || json_is_null(value) || (json_is_string(value) && json_string_length(value) == 0))
+        return QG_STEAL(names);
+    if (!json_is_array(value))
+        return add_name(names, key, value, err) < 0 ? NULL : QG_STEAL(names);
+    size_t i;
+    json_t *item;
+    json_array_foreach((json_t *)(uintptr_t)value, i, item) {
+        if (add_name(names, key, item, err) < 0)
+            return NULL;
+    }
+    return QG_STEAL(names);
+}
+
+/* `key=value` in one text, the way of a command line. */
+static int add_pair_text(json_t *pairs, const char *key, const json_t *item, struct qg_err *err) {
+    const char *text = json_string_value(item);
+    const char *equals = text ? strchr(text, '=') : NULL;
+    if (!equals || equals == text)
+        return fail_shape(key, item, "a list of `- name: value`", err);
+    QG_AUTO_STR char *name = strndup(text, (size_t)(equals - text));
+    if (!name)
+        return qg_err_oom(err);
+    return qg_value_set_take(pairs, name, qg_value_text(equals + 1, err), err);
+}
+
+static int add_pairs(json_t *pairs, const char *key, const json_t *item, struct qg_err *err) {
+    if (!json_is_object(item))
+        return add_pair_text(pairs, key, item, err);
+    const char *name;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)item, name, value) {
+        if (json_is_object(value) || json_is_array(value) || !*name)
+            return fail_shape(key, item, "a list of `- name: value`", err);
+        if (qg_value_set_take(pairs, name, json_incref(value), err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+json_t *qg_body_pairs(struct qg_body *body, const char *key, struct qg_err *err) {
+    struct qg_err problem = {0};
+    const json_t *value = qg_body_get(body, key, &problem);
+    QG_AUTO(json) json_t *pairs = qg_value_object(err);
+    if (problem.kind != QG_ERR_NONE && err)
+        *err = problem;
+    if (problem.kind != QG_ERR_NONE || !pairs)
+        return NULL;
+    if (!value || json_is_null(value))
+        return QG_STEAL(pairs);
+    if (!json_is_array(value))
+        return add_pairs(pairs, key, value, err) < 0 ? NULL : QG_STEAL(pairs);
+    size_t i;
+    json_t *item;
+    json_array_foreach((json_t *)(uintptr_t)value, i, item) {
+        if (add_pairs(pairs, key, item, err) < 0)
+            return NULL;
+    }
+    return QG_STEAL(pairs);
+}
+
+int qg_body_flag(struct qg_body *body, const char *flag, bool *out, struct qg_err *err) {
+    QG_AUTO(json) json_t *flags = qg_body_names(body, "flags", err);
+    *out = false;
+    size_t i;
+    json_t *item;
+    json_array_foreach(flags, i, item) {
+        *out = *out || same_key(json_string_value(item), flag);
+    }
+    return flags ? 0 : -1;
+}
+
+json_t *qg_body_unused(const struct qg_body *body, struct qg_err *err) {
+    QG_AUTO(json) json_t *unused = qg_value_array(err);
+    const char *key;
+    json_t *value;
+    json_object_foreach(body->keys, key, value) {
+        if (unused && !json_object_get(body->used, key) &&
+            qg_value_append_take(unused, qg_value_text(key, err), err) < 0)
+            return NULL;
+    }
+    return QG_STEAL(unused);
+}

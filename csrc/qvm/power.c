@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Power states: start, shutdown, kill, pause, unpause. */
+#include "qvm/action.h"
+
+#include "base/text.h"
+
+#include <string.h>
+
+static const char *const start_keys[] = {"drive", "hddisk",  "cdrom", "custom-config",
+                                         "flags", "timeout", NULL};
+static const char *const stop_keys[] = {"exclude", "flags", "timeout", NULL};
+
+enum { SHUTDOWN_TIMEOUT_S = 60, TIMEOUT_MAX_S = 24 * 3600 };
+
+static int power_need(struct qg_block *block, struct qg_need *need, struct qg_err *err) {
+    (void)block;
+    (void)err;
+    need->want.power = true;
+    return 0;
+}
+
+/* The step, with the change power_state: old -> new. */
+static int add_power_step(struct qg_job *job, struct qg_block *block, enum qg_step_kind kind,
+                          json_t *extra, const char *state, struct qg_err *err) {
+    QG_AUTO(json) json_t *owned = extra;
+    QG_AUTO(json) json_t *old = qg_value_text(job->qube.power, err);
+    QG_AUTO(json) json_t *new = qg_value_text(state, err);
+    if (!old || !new ||
+        qg_block_say(block, err, "%s: %s -> %s", job->name, job->qube.power, state) < 0)
+        return -1;
+    return qg_job_step_take(job, block, kind, NULL, NULL, QG_STEAL(owned), "power_state",
+                            QG_STEAL(old), QG_STEAL(new), err);
+}
+
+static bool is_state(const struct qg_job *job, const char *state) {
+    return strcmp(job->qube.power, state) == 0;
+}
+
+/* Options of qvm-start that need a running block backend or are gone from the 4.x tool. */
+static int refuse_start_options(struct qg_body *body, struct qg_err *err) {
+    static const char *const options[] = {"drive", "hddisk", "cdrom", "custom_config"};
+    for (size_t i = 0; i < QG_ARRAY_LEN(options); i++)
+        if (!qg_value_is_empty(qg_body_get(body, options[i], err)))
+            return qg_err_set(
+                err, QG_ERR_INVALID,
+                "%s: starting from another drive is not supported, attach it with devices or use "
+                "qvm-start",
+                options[i]);
+    return 0;
+}
+
+static int start_plan(struct qg_job *job, struct qg_block *block, struct qg_err *err) {
+    bool exists;
+    if (refuse_start_options(&block->body, err) < 0 ||
+        qg_body_use(&block->body, "flags", err) < 0 ||
+        qg_job_must_exist(job, block, &exists, err) < 0)
+        return -1;
+    if (!exists)
+        return 0;
+    if (is_state(job, "Running"))
+        return qg_block_say(block, err, "[SKIP] Running");
+    if (is_state(job, "Paused"))
+        return add_power_step(job, block, QG_STEP_UNPAUSE, NULL, "Running", err);
+    return add_power_step(job, block, QG_STEP_START, NULL, "Running", err);
+}
+
+/* The options of a shutdown for its step. */
+static json_t *shutdown_options(struct qg_block *block, struct qg_err *err) {
+    bool force, kill;
+    long long timeout;
+    if (qg_body_flag(&block->body, "force", &force, err) < 0 ||
+        qg_body_flag(&block->body, "kill", &kill, err) < 0 ||
+        qg_body_int(&block->body, "timeout", SHUTDOWN_TIMEOUT_S, &timeout, err) < 0)
+        return NULL;
+    if (timeout < 1 || timeout > TIMEOUT_MAX_S) {
+        qg_err_set(err, QG_ERR_INVALID, "timeout: %lld is not a number of seconds from 1 to %d",
+                   timeout, TIMEOUT_MAX_S);
+        return NULL;
+    }
+    json_t *options = json_pack("{s:b, s:b, s:b, s:I}", "force", force, "kill", kill || force,
+                                "now", kill, "timeout", (json_int_t)timeout);
+    if (!options)
+        qg_err_oom(err);
+    return options;
+}
+
+/* Missing and halted are both fine: nothing runs. */
+static int is_off(struct qg_job *job, struct qg_block *block, bool *off, struct qg_err *err) {
+    *off = !job->qube.exists || is_state(job, "Halted");
+    if (!*off)
+        return 0;
+    return job->qube.exists ? qg_block_say(block, err, "[SKIP] Halted")
+                            : qg_block_say(block, err, "[SKIP] Qube %s does not exist", job->name);
+}
+
+static int shutdown_plan(struct qg_job *job, struct qg_block *block, struct qg_err *err) {
+    bool off;
+    QG_AUTO(json) json_t *options = shutdown_options(block, err);
+    if (!options || qg_body_use(&block->body, "exclude", err) < 0 ||
+        is_off(job, block, &off, err) < 0)
+        return -1;
+    if (off)
+        return 0;
+    if (json_is_true(json_object_get(options, "now")))
+        return add_power_step(job, block, QG_STEP_KILL, NULL, "Halted", err);
+    /* a paused qube cannot answer a shutdown request */
+    if (is_state(job, "Paused") &&
+        add_power_step(job, block, QG_STEP_UNPAUSE, NULL, "Running", err) < 0)
+        return -1;
+    return add_power_step(job, block, QG_STEP_SHUTDOWN, QG_STEAL(options), "Halted", err);
+}
+
+static int kill_plan(struct qg_job *job, struct qg_block *block, struct qg_err *err) {
+    bool off;
+    if (qg_body_use(&block->body, "flags", err) < 0 || is_off(job, block, &off, err) < 0)
+        return -1;
+    return off ? 0 : add_power_step(job, block, QG_STEP_KILL, NULL, "Halted", err);
+}
+
+static int pause_plan(struct qg_job *job, struct qg_block *block, struct qg_err *err) {
+    bool exists;
+    if (qg_job_must_exist(job, block, &exists, err) < 0 || !exists)
+        return exists ? -1 : 0;
+    if (!is_state(job, "Running"))
+        return qg_block_say(block, err, "[SKIP] %s: not running", job->qube.power);
+    return add_power_step(job, block, QG_STEP_PAUSE, NULL, "Paused", err);
+}
+
+static int unpause_plan(struct qg_job *job, struct qg_block *block, struct qg_err *err) {
+    bool exists;
+    if (qg_job_must_exist(job, block, &exists, err) < 0 || !exists)
+        return exists ? -1 : 0;
+    if (!is_state(job, "Paused"))
+        return qg_block_say(block, err, "[SKIP] %s: not paused", job->qube.power);
+    return add_power_step(job, block, QG_STEP_UNPAUSE, NULL, "Running", err);
+}
+
+const struct qg_action qg_action_start = {"start", start_keys, power_need, start_plan};
+const struct qg_action qg_action_shutdown = {"shutdown", stop_keys, power_need, shutdown_plan};
+const struct qg_action qg_action_kill = {"kill", stop_keys, power_need, kill_plan};
+const struct qg_action qg_action_pause = {"pause", NULL, power_need, pause_plan};
+const struct qg_action qg_action_unpause = {"unpause", NULL, power_need, unpause_plan};

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* absent and clone. */
+#include "qvm/action.h"
+
+#include "base/text.h"
+#include "qvm/create.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const absent_keys[] = {"flags", "shutdown", "timeout", NULL};
+static const char *const clone_keys[] = {"source",  "label", "class",    "path",
+                                         "devices", "flags", "shutdown", NULL};
+
+enum { SHUTDOWN_TIMEOUT_S = 60 };
+
+static int absent_need(struct qg_block *block, struct qg_need *need, struct qg_err *err) {
+    (void)block;
+    (void)err;
+    need->want.power = true;
+    need->want.properties = true;
+    return 0;
+}
+
+/* A running qube is shut down first, and killed if it does not go (as upstream's absent does). */
+static int stop_first(struct qg_job *job, struct qg_block *block, struct qg_err *err) {
+    if (strcmp(job->qube.power, "Halted") == 0)
+        return 0;
+    bool paused = strcmp(job->qube.power, "Paused") == 0;
+    json_t *options =
+        json_pack("{s:b, s:b, s:i}", "force", 1, "kill", 1, "timeout", SHUTDOWN_TIMEOUT_S);
+    QG_AUTO(json) json_t *old = qg_value_text(job->qube.power, err);
+    if (!options || !old)
+        return qg_err_oom(err);
+    return qg_job_step_take(job, block, paused ? QG_STEP_KILL : QG_STEP_SHUTDOWN, NULL, NULL,
+                            options, "power_state", QG_STEAL(old), qg_value_text("Halted", err),
+                            err);
+}
+
+static int absent_plan(struct qg_job *job, struct qg_block *block, struct qg_err *err) {
+    if (strcmp(job->name, "dom0") == 0)
+        return qg_err_set(err, QG_ERR_INVALID, "name: dom0 cannot be removed");
+    if (qg_body_use(&block->body, "flags", err) < 0 ||
+        qg_body_use(&block->body, "shutdown", err) < 0)
+        return -1;
+    if (!job->qube.exists)
+        return qg_block_say(block, err, "[SKIP] The VM with the name '%s' is already missing.",
+                            job->name);
+    QG_AUTO(json) json_t *old = qg_value_text(qg_qube_class(&job->qube), err);
+    if (!old || stop_first(job, block, err) < 0 ||
+        qg_block_say(block, err, "%s qube %s", job->test ? "Would remove" : "Removed", job->name) <
+            0)
+        return -1;
+    return qg_job_step_take(job, block, QG_STEP_REMOVE, NULL, NULL, NULL, job->name, QG_STEAL(old),
+                            json_null(), err);
+}
+
+static int clone_need(struct qg_block *block, struct qg_need *need, struct qg_err *err) {
+    (void)block;
+    (void)err;
+    need->want.properties = true;
+    return 0;
+}
+
+/* The source is the key, or the first word. */
+static char *source_of(struct qg_block *block, struct qg_err *err) {
+    struct qg_err problem = {0};
+    QG_AUTO_STR char *source = qg_body_text(&block->body, "source", &problem);
+    const char *word = json_string_value(json_array_get(block->body.words, 0));
+    if (problem.kind != QG_ERR_NONE) {
+        *err = problem;
+        return NULL;
+    }
+    if (!source && word)
+        source = strdup(word);
+    if (source && *source)
+        return QG_STEAL(source);
+    qg_err_set(err, QG_ERR_INVALID, "source: missing, the qube to be cloned is expected");
+    return NULL;
+}
+
+/* What is running is cloned as its volumes were last saved; with the flag it is shut down before.
+ */
+static int check_source(struct qg_job *job, struct qg_block *block, const char *source,
+                        bool shutdown, struct qg_qube *qube, struct qg_err *err) {
+    const struct qg_want want = {.properties = true, .power = true};
+    if (qg_run_observe(job->run, source, &want, false, job->test, qube, err) < 0)
+        return -1;
+    if (!qube->exists || strcmp(qube->power, "Halted") == 0)
+        return 0;
+    if (!shutdown)
+        return qg_job_warn(job, err,
+                           "Source %s is %s: it is cloned as it was when it last shut down.",
+                           source, qube->power);
+    json_t *options = json_pack("{s:b, s:i}", "force", 1, "timeout", SHUTDOWN_TIMEOUT_S);
+    struct qg_step *step =
+        options ? qg_plan_add(&job->plan, QG_STEP_SHUTDOWN, qube, NULL, NULL, options, err) : NULL;
+    if (!step)
+        return qg_err_oom(err);
+    json_t *path = json_pack("[s,s,s]", "qvm.clone", source, "power_state");
+    (void)block;
+    return qg_step_change_take(step, path, qg_value_text("Running", err),
+                               qg_value_text("Halted", err), err);
+}
+
+static int clone_plan(struct qg_job *job, struct qg_block *block, struct qg_err *err) {
+    bool shutdown, flagged, devices;
+    QG_AUTO_STR char *source = source_of(block, err);
+    if (!source || qg_body_bool(&block->body, "shutdown", false, &shutdown, err) < 0 ||
+        qg_body_flag(&block->body, "shutdown", &flagged, err) < 0 ||
+        qg_body_bool(&block->body, "devices", false, &devices, err) < 0)
+        return -1;
+    if (!qg_value_is_empty(qg_body_get(&block->body, "path", err)))
+        return qg_err_set(err, QG_ERR_INVALID, "path: not known to Qubes 4, leave it out");
+    if (strcmp(source, job->name) == 0)
+        return qg_err_set(err, QG_ERR_INVALID, "source: %s cannot be cloned to itself", source);
+    if (qg_create_resume(job, block, err) < 0)
+        return -1;
+    if (job->qube.exists)
+        return qg_block_say(block, err, "[SKIP] A VM with the name '%s' already exists.",
+                            job->name);
+    QG_AUTO(qube) struct qg_qube qube = {0};
+    if (check_source(job, block, source, shutdown || flagged, &qube, err) < 0)
+        return -1;
+    QG_AUTO_STR char *klass = strdup(qube.exists ? qg_qube_class(&qube) : "StandaloneVM");
+    const char *label = qg_properties_value(&qube.properties, "label");
+    if (!klass)
+        return qg_err_oom(err);
+    const struct qg_creation creation = {.klass = klass,
+                                         .source = source,
+                                         .label = *label ? label : "red",
+                                         .clone = true,
+                                         .with_private = true,
+                                         .with_devices = devices};
+    return qg_create_plan(job, block, &creation, err);
+}
+
+const struct qg_action qg_action_absent = {"absent", absent_keys, absent_need, absent_plan};
+const struct qg_action qg_action_clone = {"clone", clone_keys, clone_need, clone_plan};
