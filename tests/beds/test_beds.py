@@ -209,6 +209,33 @@ class TestDnf:
         assert fedora.run(["rpm", "-q", "a1", "a2", "a3", "kernel"]).rc == 3
 
 
+class TestExcludes:
+    """What an exclude in dnf.conf means; both dnf agree."""
+
+    @pytest.mark.parametrize(
+        ("conf", "hidden"),
+        [
+            ("[main]\nexclude=kernel, grubby-dummy\n", {"kernel", "grubby-dummy"}),
+            ("[main]\nexclude=kernel,\n grubby-dummy\n", {"kernel", "grubby-dummy"}),
+            ("[main]\nexclude=kernel\nexcludepkgs=grubby-dummy\n", {"kernel", "grubby-dummy"}),
+            ("[main]\nexclude=grubby-dummy\nexclude=kernel\n", {"kernel"}),
+            ("[main]\nexclude=kernel\nexcludepkgs=\n", set()),
+            ("[main]\nexclude=\nexcludepkgs=kernel\n", {"kernel"}),
+            ("[main]\ngpgcheck=0\n{other}exclude=kernel\n", set()),
+            ("[main]\nexclude=kernel\n{other}[main]\nbest=0\n", {"kernel"}),
+            ("[main]\nbest=0\n{other}[main]\nexclude=kernel\n", {"kernel"}),
+            ("[main]\r\nexclude=kernel\r\nbest=0\r\n", {"kernel"}),
+        ],
+    )
+    def test_hidden(self, fedora: Bed, conf: str, hidden: set[str]) -> None:
+        other = "[x]\nname=x\nbaseurl=file:///srv/repo/updates\n"
+        file = fedora.root / "etc/dnf/dnf.conf"
+        file.write_bytes(conf.format(other=other).encode())
+        query = ["dnf", "-q", "repoquery", "--available", "--qf", "%{name}\n"]
+        seen = fedora.run([*query, "kernel", "grubby-dummy"], check=True).stdout.split()
+        assert {"kernel", "grubby-dummy"} - set(seen) == hidden
+
+
 class TestGrubbyDummy:
     """The conflict of Qubes' grubby-dummy with akmods and the driver, on real solvers."""
 
