@@ -7,13 +7,11 @@ import argparse
 import sys
 from pathlib import Path
 
-import yaml
-
 from . import machine
 from .faults import PlanFile
 from .journal import Journal, StateError
 from .pci import MachineError
-from .server import Server, SocketInUse
+from .server import Server
 from .store import Store
 from .sysfs import write_tree
 
@@ -66,7 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
             write_tree(options.root, store.hardware.devices)
         plan_file = PlanFile(options.faults) if options.faults is not None else None
         Server(store, journal, options.log, plan_file).run(options.socket)
-    except (MachineError, StateError, SocketInUse, yaml.YAMLError, OSError) as error:
+    except (MachineError, StateError, OSError) as error:
         print(f"qubesd-sandbox: {error}", file=sys.stderr)
         return 1
     return 0

@@ -66,6 +66,10 @@ def after_property(owner: Qube | Store, name: str, previous: object) -> None:
 def after_feature(qube: Qube, name: str) -> None:
     """What follows from a feature that was set: a meminfo-writer that is switched off becomes
     maxmem 0, and the feature goes away."""
-    if name == MEMINFO_WRITER and not qube.features[name] and "maxmem" in qube.table:
-        del qube.features[name]
-        qube.props["maxmem"] = 0
+    if name != MEMINFO_WRITER or qube.features[name] or "maxmem" not in qube.table:
+        return
+    del qube.features[name]
+    qube.props["maxmem"] = 0
+    fire = qube.store.fire
+    fire(qube.name, f"domain-feature-delete:{name}", feature=name)
+    fire(qube.name, "property-set:maxmem", name="maxmem", newvalue=0)

@@ -46,9 +46,7 @@ def is_writing(request: bytes | str) -> bool:
     text = request.decode("latin-1") if isinstance(request, bytes) else request
     method = text.split(" ", 1)[0].partition("+")[0]
     last = method.rpartition(".")[2]
-    return not (
-        method == "admin.Events" or last in READING_ENDS or last.startswith(READING_WORDS)
-    )
+    return not (method == "admin.Events" or last in READING_ENDS or last.startswith(READING_WORDS))
 
 
 class Logged(NamedTuple):

@@ -35,11 +35,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from . import defaults
 from .couplings import sync_clock, sync_guest_tags, sync_service_qube
 from .pci import MachineError, PciDevice, connect, parse_bdf, parse_device
+from .properties import CLASSES
 from .store import Assignment, Hardware, Qube, Store
 
 KEYS = {
@@ -57,6 +56,8 @@ def load(path: Path | None) -> Machine:
     """Read a machine file; none is the default machine."""
     if path is None:
         return {}
+    import yaml  # noqa: PLC0415 - takes longer than the rest of the start together
+
     with open(path, encoding="utf-8") as file:
         try:
             found = yaml.safe_load(file)
@@ -101,15 +102,23 @@ def hardware(machine: Machine) -> Hardware:
 
 def build(machine: Machine) -> Store:
     """The store that the machine starts with."""
+    try:
+        return _build(machine)
+    except MachineError:
+        raise
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise MachineError(f"machine file: {type(error).__name__}: {error}") from error
+
+
+def _build(machine: Machine) -> Store:
     store = Store(hardware(machine))
     labels = merge(defaults.LABELS, machine.get("labels"))
     store.labels = {name: (int(index), str(colour)) for name, (index, colour) in labels.items()}
     store.pools = merge(defaults.POOLS, machine.get("pools"))
     qubes = merge(defaults.QUBES, machine.get("qubes"))
     store.props = merge(defaults.GLOBALS, machine.get("globals"))
-    made: dict[str, Qube] = {}
     for name, entry in qubes.items():
-        made[name] = make_qube(store, str(name), entry)
+        make_qube(store, str(name), entry)
     clones = machine.get("clones") or []
     for clone in [clones] if isinstance(clones, dict) else clones:
         source = qubes.get(clone["of"])
@@ -163,6 +172,8 @@ def make_qube(store: Store, name: str, entry: dict[str, Any]) -> Qube:
     if unknown := set(entry) - QUBE_KEYS:
         raise MachineError(f"qube {name}: unknown keys: {', '.join(sorted(unknown))}")
     klass = entry.get("class", "AppVM")
+    if klass not in CLASSES:
+        raise MachineError(f"qube {name}: class has to be one of {', '.join(CLASSES)}")
     if name == "dom0":
         qube = store.dom0
     else:

@@ -176,9 +176,7 @@ _COMMON = [
              lambda qube: qube.klass in ("AdminVM", "TemplateVM", "StandaloneVM")),
 ]  # fmt: skip
 
-_LABEL_DOC = (
-    "Colourful label assigned to VM. This is where the colour of the padlock is set."
-)
+_LABEL_DOC = "Colourful label assigned to VM. This is where the colour of the padlock is set."
 
 _ADMIN = [
     Property("label", "label", _LABEL_DOC),

@@ -83,7 +83,8 @@ class Connection:
 
     def read(self) -> None:
         """Take what has come; most requests are here as a whole by the first look."""
-        if self._server.plan.faults and not self._count and not self._enter():
+        new = not self._buffer and not self._count
+        if new and self._server.plan.faults and not self._enter():
             return
         while True:
             try:
@@ -365,9 +366,7 @@ class Server:
                 self.journal.save(dict(self.store.records()))
         touched.clear()
 
-    def log(
-        self, request: bytes, reply: bytes, started: float, fault: Fault | None = None
-    ) -> None:
+    def log(self, request: bytes, reply: bytes, started: float, fault: Fault | None = None) -> None:
         """One object for the connection, on file before it closes."""
         if self._log < 0:
             return

@@ -215,9 +215,7 @@ def check_disposable_base(base: Any) -> None:
 
 def _check_halted(owner: Any) -> None:
     if owner.name and not owner.is_halted:
-        raise DaemonError(
-            "QubesVMNotHaltedError", "Cannot change template while qube is running"
-        )
+        raise DaemonError("QubesVMNotHaltedError", "Cannot change template while qube is running")
 
 
 def provides_network(owner: Any, prop: Property, payload: str) -> Value:

@@ -50,8 +50,9 @@ def package_environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(harness.PACKAGE.parent)}
 
 
-def test_a_file_in_the_sockets_place_is_an_error(start_sandbox: Callable[..., Any],
-                                                 tmp_path: Path) -> None:
+def test_a_file_in_the_sockets_place_is_an_error(
+    start_sandbox: Callable[..., Any], tmp_path: Path
+) -> None:
     from saltext.qvm_gpu.sandbox.harness import SandboxError
 
     (tmp_path / "x").mkdir()

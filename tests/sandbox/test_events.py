@@ -125,7 +125,9 @@ def test_a_failed_start_is_told(sandbox: Any) -> None:
 
 
 def test_statistics(start_sandbox: Callable[..., Any]) -> None:
-    sandbox = start_sandbox({"globals": {"stats_interval": 1}, "qubes": {"work": {"running": True}}})
+    sandbox = start_sandbox(
+        {"globals": {"stats_interval": 1}, "qubes": {"work": {"running": True}}}
+    )
     with listening(sandbox, method="admin.vm.Stats") as stream:
         for _ in range(2):
             assert stream.next()[:2] == ("dom0", "vm-stats")

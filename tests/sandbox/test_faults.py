@@ -133,3 +133,26 @@ def test_thousands_of_cases_in_one_daemon(start_sandbox: Callable[..., Any]) -> 
     assert time.perf_counter() - began < 10
     sandbox.reset()
     assert all(qube["props"].get("memory") != 777 for qube in sandbox.state().values())
+
+
+def test_a_control_call_in_two_pieces_does_not_count(sandbox: Any) -> None:
+    sandbox.faults([{"kind": "empty", "at": 1}])
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.connect(sandbox.socket)
+        sock.sendall(b"sandbox.State+ dom0 name dom0\0")
+        time.sleep(0.1)
+        sock.shutdown(socket.SHUT_WR)
+        assert sock.recv(2) == b"0\0"
+    assert [sandbox.raw(GET), sandbox.raw(GET)] == [b"", WHOLE]
+
+
+def test_a_request_in_pieces_counts_once(sandbox: Any) -> None:
+    sandbox.faults([{"kind": "empty", "at": 2}])
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.connect(sandbox.socket)
+        for byte in GET:
+            sock.sendall(bytes((byte,)))
+            time.sleep(0.001)
+        sock.shutdown(socket.SHUT_WR)
+        assert sock.recv(100) == WHOLE
+    assert [sandbox.raw(GET), sandbox.raw(GET)] == [b"", WHOLE]

@@ -21,9 +21,7 @@ DEVICE_CLASSES = ("block", "pci")
 
 MODES = ("manual", "ask-to-attach", "auto-attach", "required")
 _KEYS = ("device_id", "port_id", "devclass", "backend_domain", "mode", "frontend_domain")
-_KEY_CHARACTERS = frozenset(
-    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
-)
+_KEY_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")
 
 
 class Target(NamedTuple):
@@ -182,9 +180,7 @@ def parse_assignment(call: Call, devclass: str, mode: str) -> Assignment:
         ("devclass", devclass, "class"),
     ):
         if known.get(key, wanted) != wanted:
-            raise protocol_error(
-                f"Unrecognized device {what} {known[key]!r} expected {wanted!r}"
-            )
+            raise protocol_error(f"Unrecognized device {what} {known[key]!r} expected {wanted!r}")
     mode = known.get("mode", mode)
     if mode not in MODES:
         raise protocol_error(f"{mode!r} is not a valid AssignmentMode")
@@ -249,9 +245,7 @@ def device_unassign(call: Call, devclass: str) -> None:
     entry = _assigned(call, devclass)
     call.dest.assigned.remove(entry)
     call.store.touch(call.dest.name)
-    call.store.fire(
-        call.dest.name, f"device-unassign:{devclass}", device=str(entry)
-    )
+    call.store.fire(call.dest.name, f"device-unassign:{devclass}", device=str(entry))
 
 
 def device_set_assignment(call: Call, devclass: str) -> None:
@@ -262,9 +256,7 @@ def device_set_assignment(call: Call, devclass: str) -> None:
     entry = _assigned(call, devclass)
     entry.mode = mode
     call.store.touch(call.dest.name)
-    call.store.fire(
-        call.dest.name, f"device-assignment-changed:{devclass}", device=str(entry)
-    )
+    call.store.fire(call.dest.name, f"device-assignment-changed:{devclass}", device=str(entry))
 
 
 def device_attach(call: Call, devclass: str) -> None:

@@ -84,9 +84,7 @@ def _check_writable(call: Call) -> None:
 def feature_set(call: Call) -> None:
     """Set a feature; the empty value is a value."""
     _check_writable(call)
-    value = ascii_text(
-        call.payload, "ProtocolError", "Feature value contains non-ASCII characters"
-    )
+    value = ascii_text(call.payload, "ProtocolError", "Feature value contains non-ASCII characters")
     if not _VALUE_CHARACTERS.issuperset(value):
         raise protocol_error(f"{call.arg} value contains illegal characters")
     qube, store = call.dest, call.store

@@ -161,9 +161,7 @@ def is_used(store: Store, name: str) -> bool:
         for key, value in owner.props.items():
             if value == name and owner.table[key].type == "vm":
                 return True
-    return any(
-        entry.backend == name for qube in store.others(name) for entry in qube.assigned
-    )
+    return any(entry.backend == name for qube in store.others(name) for entry in qube.assigned)
 
 
 def _register() -> None:

@@ -67,9 +67,11 @@ async def _bring_up_slowly(store: Store, qube: Qube) -> None:
 
 
 def _prepare(store: Store, qube: Qube) -> list[Assignment]:
-    """What can keep the qube from starting: its devices, or too little memory."""
+    """What can keep the qube from starting: no kernel, its devices, or too little memory."""
     store.fire(qube.name, "domain-pre-start", start_guid=True, mem_required=None)
     try:
+        if qube.get("virt_mode") == "pvh" and not qube.get("kernel"):
+            raise DaemonError("QubesException", "virt_mode PVH require kernel to be set")
         attached = attach_assigned(store, qube)
         used = sum(other.get("memory") for other in store.others("dom0") if not other.is_halted)
         if used + qube.get("memory") + store.hardware.dom0_memory > store.hardware.memory:

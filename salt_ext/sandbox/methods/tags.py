@@ -21,9 +21,7 @@ def _tag(call: Call) -> str:
 def _writable_tag(call: Call) -> str:
     tag = _tag(call)
     if tag.startswith(_RESERVED):
-        raise permission_denied(
-            "changing this tag is prohibited by qubes.ext.admin.AdminExtension"
-        )
+        raise permission_denied("changing this tag is prohibited by qubes.ext.admin.AdminExtension")
     return tag
 
 
