@@ -18,9 +18,10 @@ BELOW = {
     "qubes": ["base", "doc", "wire", "net"],
     "plan": ["base", "doc", "wire", "net", "host", "qubes"],
     "qvm": ["base", "doc", "wire", "net", "host", "qubes", "plan"],
-    "gpu": ["base", "doc", "wire", "net", "host", "qubes", "plan"],
+    "gpu": ["base", "doc", "wire", "net", "host", "qubes", "plan", "qvm"],
     "nvidia": ["base", "doc", "wire", "net", "host", "qubes", "plan"],
 }
+BELOW["salt"] = list(BELOW)
 BELOW["py"] = list(BELOW)
 ONLY_IN = {"Python.h": "py", "yaml.h": "doc"}  # as <...>
 GENERATED = {"defaults_yaml.h"}

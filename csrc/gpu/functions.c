@@ -4,11 +4,16 @@
 #include "gpu/map.h"
 #include "gpu/present.h"
 
-/* qvm_gpu.map: the defaults with {prefs, devices, paths} of args merged over them. */
+/* qvm_gpu.map: the defaults, then args' `pillar`, then its `over`, each {prefs, devices, paths}. */
 static int function_map(struct qg_run *run, const json_t *args, struct qg_report *report,
                         struct qg_err *err) {
     (void)run;
-    report->data = qg_map_render(args, err);
+    QG_AUTO(json) json_t *lower = qg_map_render(json_object_get(args, "pillar"), err);
+    QG_AUTO(json)
+    json_t *both =
+        lower ? qg_value_merge(json_object_get(args, "pillar"), json_object_get(args, "over"), err)
+              : NULL;
+    report->data = both ? qg_map_render(both, err) : NULL;
     return report->data ? 0 : -1;
 }
 

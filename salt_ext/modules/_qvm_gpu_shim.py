@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the execution modules beside this file share: the C core, a run of it, and its answers.
+
+Salt's loader skips files that begin with an underscore, ``saltutil.sync_all`` and salt-ssh carry
+them. So this file is loaded from its own folder, in an installed package, in synced extension
+modules and in a salt-ssh target alike.
+"""
+
+import importlib.machinery
+import importlib.util
+import logging
+import os
+import platform
+import sys
+
+from salt.exceptions import CommandExecutionError, SaltInvocationError
+
+log = logging.getLogger(__name__)
+
+DEFAULT_SOCKET = "/run/qubesd.sock"
+_CORE = "_qvm_gpu_core"  # its name where it travels as a single file
+_RUN_KEY = "qvm_gpu.run"
+
+
+class CoreMissing(ImportError):
+    """The extension cannot be loaded here; the text says what was found and what to do."""
+
+
+def core():
+    """The extension module, loaded once per process and shared through ``sys.modules``."""
+    beside = os.path.join(os.path.dirname(os.path.abspath(__file__)), f"{_CORE}.abi3.so")
+    if not os.path.exists(beside):
+        return _installed_core(beside)
+    known = sys.modules.get(_CORE)
+    if known is not None and known.__file__ == beside:
+        return known
+    loader = importlib.machinery.ExtensionFileLoader(_CORE, beside)
+    try:
+        module = importlib.util.module_from_spec(
+            importlib.util.spec_from_file_location(_CORE, beside, loader=loader)
+        )
+        loader.exec_module(module)
+    except ImportError as problem:
+        raise CoreMissing(_reason(f"{beside} cannot be loaded: {problem}")) from problem
+    sys.modules[_CORE] = module
+    return module
+
+
+def _installed_core(beside):
+    try:
+        from saltext.qvm_gpu import _core
+    except ImportError as problem:
+        found = f"there is no {os.path.basename(beside)} in {os.path.dirname(beside)}"
+        raise CoreMissing(_reason(f"{found}, and no installed package ({problem})")) from problem
+    return _core
+
+
+def _reason(what):
+    return (
+        f"qvm_gpu's extension is not usable on this {platform.machine()} machine with Python "
+        f"{platform.python_version()} and {' '.join(platform.libc_ver()) or 'an unknown libc'}: "
+        f"{what}. Build it for this machine with `make srv` and copy build/srv again "
+        "(it needs x86_64 or the machine it was built on, Python 3.10, glibc 2.34)."
+    )
+
+
+def why_not():
+    """None where the extension loads, else the reason for ``__virtual__``."""
+    try:
+        core()
+    except CoreMissing as problem:
+        return str(problem)
+    return None
+
+
+def _option(opts, pillar, name):
+    """``qvm_gpu:NAME`` of the minion's configuration or the pillar; None where neither has it."""
+    for source in (opts, pillar):
+        section = source.get("qvm_gpu") if source else None
+        if isinstance(section, dict) and section.get(name) is not None:
+            return section[name]
+    return opts.get(f"qvm_gpu:{name}")
+
+
+def why_no_qubesd(opts, pillar):
+    """None where qubesd may be reached from here, else the reason. Opens nothing."""
+    if os.environ.get("QUBESD_SOCKET") or _option(opts, pillar, "qubesd_socket"):
+        return None
+    if _option(opts, pillar, "transport") == "qrexec" or os.path.exists(DEFAULT_SOCKET):
+        return None
+    return (
+        f"qvm works in dom0 only: there is no {DEFAULT_SOCKET}, and neither QUBESD_SOCKET nor the "
+        "option qvm_gpu:qubesd_socket names another socket"
+    )
+
+
+def why_given_back(opts, pillar):
+    """None where ours answers for ``qvm``, else the reason (``qvm_gpu:replace_qvm: false``)."""
+    if _option(opts, pillar, "replace_qvm") is False:
+        return "qvm_gpu:replace_qvm is false: qvm is left to another module"
+    return None
+
+
+def new_run(opts, pillar):
+    """A fresh Run of the core, set up from environment, configuration and pillar."""
+    timeout = _option(opts, pillar, "timeout") or 0
+    cache = opts.get("cachedir")
+    return core().Run(
+        socket=os.environ.get("QUBESD_SOCKET") or _option(opts, pillar, "qubesd_socket"),
+        qrexec=_option(opts, pillar, "transport") == "qrexec",
+        root=os.environ.get("QVM_GPU_ROOT"),
+        record_dir=os.path.join(cache, "qvm_gpu") if cache else None,
+        timeout=timeout,
+        log=log.log,
+    )
+
+
+def state_run(opts, pillar, context):
+    """The Run that the states of one Salt run share."""
+    if _RUN_KEY not in context:
+        context[_RUN_KEY] = new_run(opts, pillar)
+    return context[_RUN_KEY]
+
+
+def call(run, function, args, test):
+    """The core's answer; what Salt's callers cannot pass becomes SaltInvocationError."""
+    try:
+        return run.call(function, args, bool(test))
+    except (TypeError, ValueError, RecursionError) as problem:
+        raise SaltInvocationError(f"{function}: {problem}") from problem
+
+
+def state_answer(run, function, name, args, test):
+    """Salt's state dict. Whatever goes wrong is in it: a state never ends in a traceback."""
+    try:
+        answer = call(run, function, args, test)
+    except SaltInvocationError as problem:
+        return {"name": name, "result": False, "comment": str(problem), "changes": {}}
+    return {
+        "name": name,
+        "result": answer["result"],
+        "comment": answer["comment"],
+        "changes": answer["changes"],
+    }
+
+
+def data_answer(run, function, args, test=False):
+    """An execution function's plain data; CommandExecutionError with the comment on failure."""
+    answer = call(run, function, args, test)
+    if answer["result"] is False:
+        raise CommandExecutionError(answer["comment"])
+    return answer["data"]
+
+
+def public(kwargs):
+    """The arguments without those that Salt adds for itself (``__pub_fun`` and the like)."""
+    return {key: value for key, value in kwargs.items() if not str(key).startswith("__")}
+
+
+class Status:
+    """What ``qvm`` functions return in dom0; formulas call ``.passed()`` on it."""
+
+    def __init__(
+        self,
+        name="",
+        result=None,
+        retcode=0,
+        stdout="",
+        stderr="",
+        data=None,
+        changes=None,
+        comment="",
+        prefix="",
+        message="",
+        error_message="",
+    ):
+        self.name = name
+        self.result = result
+        self.retcode = retcode
+        self.stdout = stdout
+        self.stderr = stderr
+        self.data = data
+        self.changes = {} if changes is None else changes
+        self.comment = comment
+        self.prefix = prefix
+        self.message = message
+        self.error_message = error_message
+
+    def passed(self):
+        """True unless it failed; a dry run that would change something has not."""
+        return self.result if self.result is not None else self.retcode == 0
+
+    def failed(self):
+        """The opposite of :py:meth:`passed`."""
+        return not self.passed()
+
+    def __bool__(self):
+        return bool(self.passed())
+
+    def __repr__(self):
+        return f"Status(name={self.name!r}, result={self.result!r}, comment={self.comment!r})"
+
+
+def status_answer(run, function, args, test, public_call):
+    """A Status; the plain dict of a command line where Salt was called from one."""
+    answer = call(run, function, args, test)
+    failed = answer["result"] is False
+    status = Status(
+        name=function,
+        result=answer["result"],
+        retcode=int(failed),
+        stdout=answer["comment"],
+        stderr=answer["comment"] if failed else "",
+        data=answer["data"],
+        changes=answer["changes"],
+        comment=answer["comment"],
+        error_message=answer["comment"] if failed else "",
+    )
+    if not public_call:
+        return status
+    return {"retcode": status.retcode, "stdout": status.stdout, "stderr": status.stderr}

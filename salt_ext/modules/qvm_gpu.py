@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""
+Qubes with a GPU
+================
+
+Plain data for Jinja, the command line and salt-ssh, and what the states of ``qvm_gpu`` stand on.
+Loads everywhere; what needs qubesd fails outside dom0 with the reason.
+"""
+
+import importlib.util
+import os
+
+_SPEC = importlib.util.spec_from_file_location(
+    "_qvm_gpu_shim", os.path.join(os.path.dirname(__file__), "_qvm_gpu_shim.py")
+)
+_shim = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(_shim)
+
+__virtualname__ = "qvm_gpu"
+__func_alias__ = {"map_": "map"}
+
+
+def __virtual__():
+    reason = _shim.why_not()
+    return (False, reason) if reason else __virtualname__
+
+
+def apply_state(function, name, body=None, test=False):
+    """
+    Apply one state function of ``qvm_gpu`` as the state modules do; returns Salt's state dict.
+
+    function: its name without ``qvm_gpu.``. name: the state's name. body: its arguments, a mapping.
+    test: dry run.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local qvm_gpu.apply_state present gpu '{devices: ["01:00.0"]}' test=True
+    """
+    run = _shim.state_run(__opts__, __pillar__, __context__)
+    args = {**_shim.public(body or {}), "name": name}
+    return _shim.state_answer(run, f"qvm_gpu.{function}", name, args, test)
+
+
+def map_(prefs=None, devices=None, paths=None, **kwargs):
+    """
+    The settings of the nvidia-driver formula: ``{prefs, devices, paths}``.
+
+    From lowest to highest: the built-in defaults, the pillar ``nvidia-driver``, the arguments;
+    mappings are merged, lists replaced. Other arguments are left alone, so that a whole pillar can
+    be handed over: a function called from Jinja over salt-ssh sees no pillar of its own.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local qvm_gpu.map devices=auto
+    """
+    given = {"prefs": prefs, "devices": devices, "paths": paths}
+    over = {key: value for key, value in given.items() if value is not None}
+    pillar = __pillar__.get("nvidia-driver") or {}
+    run = _shim.new_run(__opts__, __pillar__)
+    return _shim.data_answer(run, "qvm_gpu.map", {"pillar": pillar, "over": over})
