@@ -15,6 +15,7 @@ import socket
 import stat
 import sys
 import time
+import traceback
 from collections.abc import Coroutine, Iterator
 from pathlib import Path
 from typing import Any
@@ -147,7 +148,7 @@ class Connection:
         """Run the call and reply."""
         try:
             answer = dispatch(self._server.store, parse_request(self._buffer))
-        except (DaemonError, Refused) as error:
+        except Exception as error:
             self._finish(failure(error), fault)
             return
         if answer is None:
@@ -164,7 +165,7 @@ class Connection:
         try:
             await answer
             reply = b"0\0"
-        except (DaemonError, Refused) as error:
+        except Exception as error:
             reply = failure(error)
         self._finish(reply, fault)
 
@@ -263,8 +264,13 @@ class Connection:
 
 
 def failure(error: Exception) -> bytes:
-    """The reply to a call that failed: an error that has a name, or nothing at all."""
-    return reply_error(error) if isinstance(error, DaemonError) else b""
+    """The reply to a call that failed: an error that has a name, or nothing at all; what nobody
+    expected is told on stderr, as it is in the journal of the real daemon."""
+    if isinstance(error, DaemonError):
+        return reply_error(error)
+    if not isinstance(error, Refused):
+        traceback.print_exception(error)
+    return b""
 
 
 def oversized(size: int) -> Iterator[bytes]:
@@ -303,7 +309,6 @@ class Server:
 
     def run(self, path: str) -> None:
         """Listen until a signal says stop."""
-        asyncio.set_event_loop(self.loop)
         listener = bind(path)
         identity = os.lstat(path).st_ino
         self.arm()
@@ -319,12 +324,20 @@ class Server:
         finally:
             self.loop.remove_reader(listener)
             listener.close()
+            self._end_tasks()
             if Path(path).exists() and os.lstat(path).st_ino == identity:
                 os.unlink(path)
             if self.journal is not None:
                 self.commit()
                 self.journal.save(dict(self.store.records()))
                 self.journal.close()
+
+    def _end_tasks(self) -> None:
+        """Calls that wait get no answer any more."""
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            self.loop.run_until_complete(asyncio.wait(self._tasks))
 
     def _accept(self, listener: socket.socket) -> None:
         for _ in range(ACCEPTS_A_ROUND):

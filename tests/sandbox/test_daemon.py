@@ -231,3 +231,25 @@ def test_harness_runs_without_a_folder_or_state() -> None:
         folder = sandbox.folder
         assert b"QubesVMNotFoundError" in sandbox.call("admin.vm.List", "work")
     assert not folder.exists()
+
+
+def test_the_end_during_a_slow_start(start_sandbox: Callable[..., Any]) -> None:
+    sandbox = start_sandbox({"start_delay": 30})
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.connect(sandbox.socket)
+        sock.sendall(b"admin.vm.Start+ dom0 name work\0")
+        sock.shutdown(socket.SHUT_WR)
+        time.sleep(0.1)
+        assert sandbox.stop() == 0
+    sandbox.start()
+    assert "power_state=Halted" in sandbox.ok("admin.vm.CurrentState", "work")
+
+
+def test_what_nobody_expected_ends_in_zero_bytes(capsys: pytest.CaptureFixture[str]) -> None:
+    from saltext.qvm_gpu.sandbox.errors import Refused
+    from saltext.qvm_gpu.sandbox.server import failure
+
+    assert failure(Refused("as the daemon does")) == b""
+    assert capsys.readouterr().err == ""
+    assert failure(ZeroDivisionError("a mistake")) == b""
+    assert "ZeroDivisionError: a mistake" in capsys.readouterr().err

@@ -16,6 +16,7 @@ import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -170,3 +171,39 @@ def test_writing_calls_of_the_recording(start_sandbox: Callable[..., Any]) -> No
     assert {"admin.vm.property.Set", "admin.vm.Start", "admin.vm.volume.CloneFrom"} <= writing
     assert "admin.Events" not in writing
     assert "admin.vm.Stats" not in writing
+
+
+def test_the_comparison_sees_a_difference(start_sandbox: Callable[..., Any]) -> None:
+    """Another computer gives other replies, where it is another one and nowhere else."""
+    sandbox = start_sandbox({"topology": "bridge", "host": {"cpus": 4}}, faults=ENVIRONMENT)
+    differing = replay(sandbox, "root")
+    # no_cpus; ports that are not there; and what follows from those; the statistics of dom0
+    assert {8, 23, 253, 254, 261, 263, 324, 363} <= set(differing)
+    assert not {1, 36, 38, 110, 204, 245, 364} & set(differing)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_no_request_is_unexpected(seed: int) -> None:
+    """Recorded requests with bytes changed get an answer, an error or a refusal."""
+    from saltext.qvm_gpu.sandbox import machine
+    from saltext.qvm_gpu.sandbox.errors import DaemonError, Refused
+    from saltext.qvm_gpu.sandbox.frame import parse_request
+    from saltext.qvm_gpu.sandbox.methods import dispatch
+
+    random = Random(seed)
+    store = machine.build({})
+    requests = [as_bytes(entry, "request") for entry in exchanges("root")]
+    requests = [request for request in requests if 0 < len(request) < 1000]
+    outcomes = {"answer": 0, "error": 0, "refusal": 0}
+    for _ in range(3000):
+        request = bytearray(random.choice(requests))
+        for _ in range(random.randint(0, 3)):
+            request[random.randrange(len(request))] = random.choice(b"\0 +'=abc01:_.\xff")
+        try:
+            dispatch(store, parse_request(bytes(request)))
+            outcomes["answer"] += 1
+        except DaemonError:
+            outcomes["error"] += 1
+        except Refused:
+            outcomes["refusal"] += 1
+    assert all(outcomes.values())
