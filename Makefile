@@ -40,7 +40,7 @@ format: setup ## writes C and Python as lint wants them
 	@tools/lint format
 
 .PHONY: install
-install: setup .venv/.installed .venv-3008/.installed core ## .venv and .venv-3008, editable
+install: setup core .venv/.installed .venv-3008/.installed ## .venv and .venv-3008, editable
 
 ## Tests, one by one:
 
@@ -105,12 +105,13 @@ docs: install .venv/.docs ## build/docs: the documentation's site, warnings as e
 	@.venv/bin/sphinx-build -q -W --keep-going docs build/docs
 
 .PHONY: clean
-clean: ## removes what was built; the environments stay
-	rm -rf build dist *.egg-info salt_ext/_core*.so
+clean: ## removes what was built; the environments and the beds' chroots stay
+	@[ ! -d build ] || find build -mindepth 1 -maxdepth 1 ! -name beds -exec rm -rf {} +
+	@rm -rf dist *.egg-info salt_ext/_core*.so
 
 .PHONY: distclean
-distclean: clean ## removes the environments, too
-	rm -rf .venv .venv-3008
+distclean: clean ## removes those, too
+	@rm -rf .venv .venv-3008 build
 
 # ---- setting up -----------------------------------------------------------------------------
 
@@ -137,8 +138,9 @@ $(STAMPS)/apt: tools/apt-packages.txt | $(STAMPS)
 	@.venv/bin/pip install -qq -r $<
 	@touch $@
 
-# Both environments import salt_ext/ in place, with the one extension in it.
-.venv/.installed: $(PACKAGE) .venv/.filled
+# Both environments import salt_ext/ in place, with the one extension in it. That one comes first:
+# a compiler's words are short, and pip's about a failed compiler long.
+.venv/.installed: $(PACKAGE) .venv/.filled | $(STAMPS)/core
 	@.venv/bin/pip install -qq --no-build-isolation --no-deps -e .
 	@touch $@
 
@@ -147,7 +149,7 @@ $(STAMPS)/apt: tools/apt-packages.txt | $(STAMPS)
 	@touch $@
 
 core: $(STAMPS)/core
-$(STAMPS)/core: $(CORE) .venv/.installed
+$(STAMPS)/core: $(CORE) .venv/.filled | $(STAMPS)
 	@$(PY) setup.py -q build_ext --inplace
 	@touch $@
 

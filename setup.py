@@ -5,7 +5,7 @@ Sources, flags and libraries are read from ``csrc/``, as CMakeLists.txt reads th
 shipped build and the tested one cannot drift apart. The environment has two switches:
 
 QVM_GPU_WERROR=1    warnings are errors
-QVM_GPU_STATIC=DIR  link DIR/lib/lib{yaml,jansson}.a instead of the system's shared libraries
+QVM_GPU_STATIC=DIR  link DIR/lib/lib{yaml,jansson}.a, not the system's shared ones, and strip
 """
 
 import hashlib
@@ -51,7 +51,8 @@ def libraries():
     static = os.environ.get("QVM_GPU_STATIC")
     if static:
         folder = Path(static).resolve()
-        return [f"-I{folder}/include"], [f"{folder}/lib/libyaml.a", f"{folder}/lib/libjansson.a"]
+        archives = [f"{folder}/lib/lib{name}.a" for name in ("yaml", "jansson")]
+        return [f"-isystem{folder}/include"], [*archives, "-Wl,-s"]
     compile_words, link_words = [], []
     wanted = words("libs.txt")
     for name, least, package in zip(wanted[::3], wanted[1::3], wanted[2::3], strict=True):
