@@ -162,14 +162,14 @@ static json_t *merge_at(const json_t *base, const json_t *over, int depth, struc
     const char *key;
     json_t *value;
     /* jansson's iteration takes a mutable object and leaves it as it is. */
-    json_object_foreach((json_t *)(uintptr_t)base, key, value) {
+    json_object_foreach(qg_value_mutable(base), key, value) {
         if (!json_object_get(over, key) &&
             qg_value_set_take(out, key, copy_at(value, depth + 1, err), err) < 0)
             return NULL;
         if (json_object_get(over, key) && qg_value_set_take(out, key, json_null(), err) < 0)
             return NULL; /* keeps the key's place */
     }
-    json_object_foreach((json_t *)(uintptr_t)over, key, value) {
+    json_object_foreach(qg_value_mutable(over), key, value) {
         const json_t *below = json_object_get(base, key);
         json_t *merged = json_is_object(value) && json_is_object(below)
                              ? merge_at(below, value, depth + 1, err)

@@ -8,11 +8,18 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 QG_DEFINE_AUTO(json, json_t, json_decref)
 
 /* Nesting deeper than this is refused everywhere: nobody writes such pillar. */
 enum { QG_VALUE_DEPTH_MAX = 64 };
+
+/* For jansson's iteration and reference counts, which take a mutable value and leave its content as
+ * it is. */
+static inline json_t *qg_value_mutable(const json_t *value) {
+    return (json_t *)(uintptr_t)value;
+}
 
 /* New values, NULL only when out of memory (err says so). Text must be UTF-8: anything else is
  * QG_ERR_INVALID. */

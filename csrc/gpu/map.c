@@ -27,7 +27,7 @@ static int check_devices(const json_t *over, struct qg_err *err) {
             qg_value_type_name(devices));
     size_t i;
     json_t *item;
-    json_array_foreach((json_t *)(uintptr_t)devices, i, item) {
+    json_array_foreach(qg_value_mutable(devices), i, item) {
         if (!json_is_string(item))
             return qg_err_set(
                 err, QG_ERR_INVALID,

@@ -31,7 +31,7 @@ QG_DEFINE_AUTO_FINI(bodies, struct bodies, bodies_fini)
 static int check_keys(const json_t *args, struct qg_err *err) {
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)args, key, value) {
+    json_object_foreach(qg_value_mutable(args), key, value) {
         bool known = qg_text_starts(key, "__");
         for (const char *const *name = keys; *name && !known; name++)
             known = strcmp(*name, key) == 0;
@@ -98,7 +98,7 @@ static int make_prefs(const json_t *args, const json_t *defaults, struct bodies 
         return -1;
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)more, key, value) {
+    json_object_foreach(qg_value_mutable(more), key, value) {
         if (put(prefs, key, value, err) < 0)
             return -1;
     }
@@ -117,7 +117,7 @@ static int make_features(const json_t *args, struct bodies *bodies, struct qg_er
     if (features && !json_is_null(features) && !json_is_object(features))
         return qg_err_set(err, QG_ERR_INVALID, "features: a mapping is expected, not a %s",
                           qg_value_type_name(features));
-    if (json_object_update(set, (json_t *)(uintptr_t)features) < 0 && features &&
+    if (json_object_update(set, qg_value_mutable(features)) < 0 && features &&
         !json_is_null(features))
         return qg_err_oom(err);
     if (menu && !json_is_null(menu) && put(set, "menu-items", menu, err) < 0)

@@ -71,7 +71,7 @@ int qg_report_change_take(struct qg_report *report, const char *const *path, jso
     const json_t *first = json_object_get(at, "old");
     if (first) {
         json_decref(owned_old);
-        owned_old = json_incref((json_t *)(uintptr_t)first);
+        owned_old = json_incref(qg_value_mutable(first));
     }
     QG_AUTO(json) json_t *change = qg_value_object(err);
     if (!change || qg_value_set_take(change, "old", QG_STEAL(owned_old), err) < 0 ||

@@ -113,7 +113,7 @@ const json_t *qg_device_find(const json_t *available, const struct qg_device_ref
     const json_t *found = NULL;
     size_t i;
     json_t *device;
-    json_array_foreach((json_t *)(uintptr_t)available, i, device) {
+    json_array_foreach(qg_value_mutable(available), i, device) {
         if (!at_place(device, ref))
             continue;
         const char *identity = qg_value_get_text(device, "device_id");
@@ -155,7 +155,7 @@ json_t *qg_device_options(const json_t *assignment, struct qg_err *err) {
     QG_AUTO(json) json_t *options = qg_value_object(err);
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)assignment, key, value) {
+    json_object_foreach(qg_value_mutable(assignment), key, value) {
         if (!options || key[0] != '_')
             continue;
         if (qg_value_set_take(options, key + 1, json_incref(value), err) < 0)
@@ -197,7 +197,7 @@ char *qg_device_payload(const json_t *device, const char *devclass, const char *
             return NULL;
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)options, key, value) {
+    json_object_foreach(qg_value_mutable(options), key, value) {
         QG_AUTO_STR char *name = qg_text_format("_%s", key);
         if (!name) {
             qg_err_oom(err);

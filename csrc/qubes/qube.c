@@ -268,7 +268,7 @@ static int add_devices(struct qg_qube *qube, const struct qg_want *want, struct 
                        struct qg_err *err) {
     size_t i;
     json_t *item;
-    json_array_foreach((json_t *)(uintptr_t)want->classes, i, item) {
+    json_array_foreach(qg_value_mutable(want->classes), i, item) {
         const char *class = json_string_value(item);
         if (!device_method(class, false))
             return qg_err_set(err, QG_ERR_INVALID,
@@ -290,7 +290,7 @@ static int add_features(struct qg_qube *qube, const struct qg_want *want, struct
     json_t *item;
     if (want->all_features && !qube->all_features)
         return qg_batch_add(batch, "admin.vm.feature.List", NULL, qube->name, err);
-    json_array_foreach((json_t *)(uintptr_t)want->features, i, item) {
+    json_array_foreach(qg_value_mutable(want->features), i, item) {
         const char *name = json_string_value(item);
         if (qube->all_features || json_object_get(qube->features, name))
             continue;

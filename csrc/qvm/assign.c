@@ -29,7 +29,7 @@ static int fail_not_there(const char *key, const char *text, const json_t *avail
     QG_AUTO(buf) struct qg_buf known = {0};
     size_t i;
     json_t *device;
-    json_array_foreach((json_t *)(uintptr_t)available, i, device) {
+    json_array_foreach(qg_value_mutable(available), i, device) {
         char bdf[16];
         if (qg_buf_printf(&known, err, "%s%s", i ? ", " : "",
                           qg_device_bdf(device, bdf) ? bdf : qg_value_get_text(device, "port_id")) <
@@ -126,7 +126,7 @@ static json_t *wanted_options(const json_t *assignment, const struct qg_assign *
                               struct qg_err *err) {
     QG_AUTO(json) json_t *options = qg_device_options(assignment, err);
     if (!options || how->reset == QG_RESET_AS_IS)
-        return options && how->options ? json_incref((json_t *)(uintptr_t)how->options)
+        return options && how->options ? json_incref(qg_value_mutable(how->options))
                                        : QG_STEAL(options);
     json_object_del(options, "no-strict-reset");
     if (how->reset == QG_RESET_LOOSE &&
@@ -174,7 +174,7 @@ static int plan_exact(struct qg_job *job, struct qg_block *block, const struct q
     json_t *assignment, *device;
     json_array_foreach(now, i, assignment) {
         bool keep = false;
-        json_array_foreach((json_t *)(uintptr_t)wanted, j, device) {
+        json_array_foreach(qg_value_mutable(wanted), j, device) {
             keep = keep || qg_device_same(assignment, device);
         }
         if (!keep && (qg_block_say(block, err, "%-19s: - %s", how->key,
@@ -193,7 +193,7 @@ int qg_assign_plan(struct qg_job *job, struct qg_block *block, const json_t *ref
         return -1;
     size_t i;
     json_t *item;
-    json_array_foreach((json_t *)(uintptr_t)refs, i, item) {
+    json_array_foreach(qg_value_mutable(refs), i, item) {
         const json_t *device = resolve(job, how->key, json_string_value(item), err);
         if (!device || qg_value_append_take(devices, json_deep_copy(device), err) < 0)
             return -1;

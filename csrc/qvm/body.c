@@ -31,7 +31,7 @@ static bool is_salts_own(const char *key) {
 static int add_keys(struct qg_body *body, const json_t *mapping, struct qg_err *err) {
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)mapping, key, value) {
+    json_object_foreach(qg_value_mutable(mapping), key, value) {
         if (!is_salts_own(key) && qg_value_set_take(body->keys, key, json_incref(value), err) < 0)
             return -1;
     }
@@ -46,7 +46,7 @@ static int add_item(struct qg_body *body, const json_t *item, struct qg_err *err
     if (json_is_array(item))
         return qg_err_set(err, QG_ERR_INVALID,
                           "a list inside a list: expected `- key: value` items");
-    return qg_value_append_take(body->words, json_incref((json_t *)(uintptr_t)item), err);
+    return qg_value_append_take(body->words, json_incref(qg_value_mutable(item)), err);
 }
 
 int qg_body_init(struct qg_body *body, const json_t *value, struct qg_err *err) {
@@ -59,7 +59,7 @@ int qg_body_init(struct qg_body *body, const json_t *value, struct qg_err *err) 
         return add_item(body, value, err);
     size_t i;
     json_t *item;
-    json_array_foreach((json_t *)(uintptr_t)value, i, item) {
+    json_array_foreach(qg_value_mutable(value), i, item) {
         if (add_item(body, item, err) < 0)
             return -1;
     }
@@ -185,7 +185,7 @@ json_t *qg_body_names(struct qg_body *body, const char *key, struct qg_err *err)
         return add_name(names, key, value, err) < 0 ? NULL : QG_STEAL(names);
     size_t i;
     json_t *item;
-    json_array_foreach((json_t *)(uintptr_t)value, i, item) {
+    json_array_foreach(qg_value_mutable(value), i, item) {
         if (add_name(names, key, item, err) < 0)
             return NULL;
     }
@@ -209,7 +209,7 @@ static int add_pairs(json_t *pairs, const char *key, const json_t *item, struct 
         return add_pair_text(pairs, key, item, err);
     const char *name;
     json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)item, name, value) {
+    json_object_foreach(qg_value_mutable(item), name, value) {
         if (json_is_object(value) || json_is_array(value) || !*name)
             return fail_shape(key, item, "a list of `- name: value`", err);
         if (qg_value_set_take(pairs, name, json_incref(value), err) < 0)
@@ -232,7 +232,7 @@ json_t *qg_body_pairs(struct qg_body *body, const char *key, struct qg_err *err)
         return add_pairs(pairs, key, value, err) < 0 ? NULL : QG_STEAL(pairs);
     size_t i;
     json_t *item;
-    json_array_foreach((json_t *)(uintptr_t)value, i, item) {
+    json_array_foreach(qg_value_mutable(value), i, item) {
         if (add_pairs(pairs, key, item, err) < 0)
             return NULL;
     }

@@ -96,7 +96,7 @@ static int add_item(struct order *order, const json_t *item, const json_t *bodie
                           qg_value_type_name(item));
     const char *name;
     json_t *word;
-    json_object_foreach((json_t *)(uintptr_t)item, name, word) {
+    json_object_foreach(qg_value_mutable(item), name, word) {
         if (add_action(order, name, word, bodies, err) < 0)
             return -1;
     }
@@ -114,7 +114,7 @@ static bool is_ordered(const struct order *order, const char *name) {
 static int check_bodies(const struct order *order, const json_t *bodies, struct qg_err *err) {
     const char *name;
     json_t *body;
-    json_object_foreach((json_t *)(uintptr_t)bodies, name, body) {
+    json_object_foreach(qg_value_mutable(bodies), name, body) {
         bool salts = qg_text_starts(name, "__") || strcmp(name, "actions") == 0 ||
                      strcmp(name, "name") == 0 || strcmp(name, "require") == 0 ||
                      strcmp(name, "saltenv") == 0 || qg_text_ends(name, "-mode");
@@ -150,7 +150,7 @@ static int function_vm(struct qg_run *run, const json_t *args, struct qg_report 
                               qg_value_type_name(actions));
         size_t i;
         json_t *item;
-        json_array_foreach((json_t *)(uintptr_t)actions, i, item) {
+        json_array_foreach(qg_value_mutable(actions), i, item) {
             if (add_item(&order, item, bodies, err) < 0)
                 return -1;
         }

@@ -81,7 +81,7 @@ static int plan_tags(struct qg_job *job, struct qg_block *block, const json_t *n
                      json_t *before, struct qg_err *err) {
     size_t i;
     json_t *name;
-    json_array_foreach((json_t *)(uintptr_t)names, i, name) {
+    json_array_foreach(qg_value_mutable(names), i, name) {
         const char *tag = json_string_value(name);
         if (qg_qube_has_tag(&job->qube, tag) == wanted) {
             if (qg_block_say(block, err, "[SKIP] Tag already %s: %s", wanted ? "set" : "missing",
