@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A minion for tests: a real salt-call, or Salt's own state compiler inside the test's process.
+
+Both look at the same folder: configuration, cache and file_roots of their own, qubesd's socket of a
+sandbox. ``build/`` and the checkout hold everything else, so tests can run side by side.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+STATES = REPOSITORY / "states"
+GUIDE = REPOSITORY.parent / "shared" / "guide" / "user_salt"
+MACHINES = REPOSITORY / "tests" / "data" / "machines"
+DEADLINE = 120  # seconds for one salt-call; it takes about one
+
+
+def salt_call_of(version: str) -> Path:
+    """The salt-call of one of the two supported Salt versions."""
+    folder = {"3006": Path(sys.executable).parent, "3008": REPOSITORY / ".venv-3008" / "bin"}[version]
+    return folder / "salt-call"
+
+
+class Minion:
+    """A minion's folder. ``id`` decides which half of the formula it gets."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        socket: str | None = None,
+        root: Path | None = None,
+        id: str = "dom0",  # noqa: A002 - Salt's own name for it
+        version: str = "3006",
+        options: dict[str, Any] | None = None,
+    ) -> None:
+        self.folder = folder
+        self.version = version
+        self.environment = {k: v for k, v in os.environ.items() if k != "QUBESD_SOCKET"}
+        self.environment["LC_ALL"] = "C.UTF-8"
+        if socket:
+            self.environment["QUBESD_SOCKET"] = str(socket)
+        if root:
+            self.environment["QVM_GPU_ROOT"] = str(root)
+        self.srv = folder / "srv"
+        self.cache = folder / "cache"
+        self.config = {
+            "id": id,
+            "file_client": "local",
+            "root_dir": str(folder / "root_dir"),
+            "cachedir": str(self.cache),
+            "pki_dir": str(folder / "pki"),
+            "log_file": str(folder / "minion.log"),
+            "log_level_logfile": "quiet",
+            "renderer": "jinja|yaml",
+            "file_roots": {"base": [str(self.srv)], "user": [str(self.srv / "user")]},
+            "pillar_roots": {"base": [str(folder / "pillar")]},
+            "enable_gpu_grains": False,
+            **(options or {}),
+        }
+        self.srv.mkdir(parents=True)
+        self.write_config()
+
+    def write_config(self) -> None:
+        """Write the configuration again, after a test changed :attr:`config`."""
+        (self.folder / "conf").mkdir(exist_ok=True)
+        (self.folder / "conf" / "minion").write_text(yaml.safe_dump(self.config), "utf-8")
+
+    def write(self, path: str, text: str) -> Path:
+        """Write a file of the base environment, e.g. ``t.sls``."""
+        target = self.srv / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, "utf-8")
+        return target
+
+    # -- a real salt-call
+
+    def run(self, *words: str, environment: dict[str, str] | None = None):
+        """salt-call with these words; the finished process, output as text."""
+        command = [
+            str(salt_call_of(self.version)), "--local", "-c", str(self.folder / "conf"),
+            "--out", "json", "--out-indent=-1", "-l", "error", *words,
+        ]  # fmt: skip
+        return subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE,
+            check=False,
+            env={**self.environment, **(environment or {})},
+        )
+
+    def call(self, *words: str, environment: dict[str, str] | None = None) -> Any:
+        """What a function answered."""
+        done = self.run(*words, environment=environment)
+        try:
+            return json.loads(done.stdout)["local"]
+        except (ValueError, KeyError):
+            raise AssertionError(f"salt-call {words}: {done.stdout}{done.stderr}") from None
+
+    def apply(self, *words: str) -> list[dict[str, Any]]:
+        """``state.apply`` with these words: the states' returns in the order they ran."""
+        answer = self.call("state.apply", *words)
+        assert isinstance(answer, dict), answer
+        return sorted(answer.values(), key=lambda state: state["__run_num__"])
+
+    # -- Salt's compiler in this process
+
+    def opts(self, test: bool = False) -> dict[str, Any]:
+        """Salt's options for this minion."""
+        import salt.config
+
+        opts = salt.config.minion_config(str(self.folder / "conf" / "minion"))
+        opts.update(test=test, file_client="local", local=True)
+        return opts
+
+    def high(self, sls: str, test: bool = False) -> list[dict[str, Any]]:
+        """Run SLS text through Salt's state compiler and loader in this process."""
+        import salt.loader
+        import salt.state
+
+        before = {name: os.environ.get(name) for name in ("QUBESD_SOCKET", "QVM_GPU_ROOT")}
+        for name in before:
+            _set(name, self.environment.get(name))
+        try:
+            opts = self.opts(test)
+            opts["grains"] = {"id": self.config["id"]}
+            state = salt.state.State(opts, initial_pillar={})
+            answer = state.call_high(yaml.safe_load(sls))
+        finally:
+            for name, value in before.items():
+                _set(name, value)
+        assert isinstance(answer, dict), answer
+        return sorted(answer.values(), key=lambda one: one["__run_num__"])
+
+    def one(self, function: str, name: str, body: Any = None, test: bool = False) -> dict[str, Any]:
+        """One state by its function, e.g. ``qvm.prefs``, with a list or mapping as its body."""
+        items = [{"name": name}]
+        if isinstance(body, dict):
+            items += [{key: value} for key, value in body.items()]
+        elif body:
+            items += body
+        return self.high(yaml.safe_dump({"t": {function: items}}), test)[0]
+
+
+def _set(name: str, value: str | None) -> None:
+    if value is None:
+        os.environ.pop(name, None)
+    else:
+        os.environ[name] = value
