@@ -134,7 +134,7 @@ class Minion:
             opts = self.opts(test)
             opts["grains"] = {"id": self.config["id"]}
             state = salt.state.State(opts, initial_pillar={})
-            answer = state.call_high(yaml.safe_load(sls))
+            answer = state.call_template_str(sls)
         finally:
             for name, value in before.items():
                 _set(name, value)
