@@ -5,12 +5,13 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
+#include <sys/statfs.h>
 #include <sys/xattr.h>
 #include <time.h>
 #include <unistd.h>
@@ -360,17 +361,19 @@ int64_t qg_host_mtime(struct qg_host *host, const char *path) {
     return (int64_t)info.st_mtim.tv_sec * 1000000000 + info.st_mtim.tv_nsec;
 }
 
-int qg_host_space(struct qg_host *host, const char *path, uint64_t *size, uint64_t *available,
+int qg_host_space(struct qg_host *host, const char *path, struct qg_host_space *out,
                   struct qg_err *err) {
     QG_AUTO(place) struct qg_place place = QG_PLACE_NONE;
     if (qg_place_find(host, path, true, &place) < 0)
         return qg_err_errno(err, "cannot look at %s", path);
     QG_AUTO_FD int fd = openat(place.dir, place.name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-    struct statvfs info;
-    if (fd < 0 || fstatvfs(fd, &info) < 0)
+    struct statfs info;
+    if (fd < 0 || fstatfs(fd, &info) < 0)
         return qg_err_errno(err, "cannot look at %s", path);
-    *size = (uint64_t)info.f_blocks * info.f_frsize;
-    *available = (uint64_t)info.f_bavail * info.f_frsize;
+    uint64_t block = (uint64_t)info.f_frsize;
+    *out = (struct qg_host_space){.size = (uint64_t)info.f_blocks * block,
+                                  .available = (uint64_t)info.f_bavail * block,
+                                  .in_memory = info.f_type == TMPFS_MAGIC};
     return 0;
 }
 
@@ -380,9 +383,11 @@ pid_t qg_host_lock_holder(struct qg_host *host, const char *path) {
         return 0;
     QG_AUTO_FD int fd = openat(place.dir, place.name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-    if (fd < 0 || fcntl(fd, F_GETLK, &lock) < 0 || lock.l_type == F_UNLCK)
+    if (fd < 0)
         return 0;
-    return lock.l_pid > 0 ? lock.l_pid : 1; /* -1: somebody outside of our pid namespace */
+    if (fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK)
+        return lock.l_pid > 0 ? lock.l_pid : 1; /* -1: somebody outside of our pid namespace */
+    return flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK ? 1 : 0;
 }
 
 void qg_host_names_free(char **names) {

@@ -89,12 +89,18 @@ bool qg_host_exists(struct qg_host *host, const char *path);
 /* The time of a file's last change in nanoseconds since 1970; -1 where there is no such file. */
 int64_t qg_host_mtime(struct qg_host *host, const char *path);
 
-/* The size and the free part of the file system that holds path, in bytes. */
-int qg_host_space(struct qg_host *host, const char *path, uint64_t *size, uint64_t *available,
+/* A file system, in bytes. */
+struct qg_host_space {
+    uint64_t size, available;
+    bool in_memory; /* a tmpfs */
+};
+
+/* The file system that holds path. */
+int qg_host_space(struct qg_host *host, const char *path, struct qg_host_space *out,
                   struct qg_err *err);
 
-/* The process that holds a record lock (fcntl) on a file, as package managers take them; 0 where
- * nobody does or there is no such file. */
+/* The process that holds a lock on a file, as package managers take them: a record lock (fcntl),
+ * or 1 for one of flock(2), which tells nobody. 0 where nobody does or there is no such file. */
 pid_t qg_host_lock_holder(struct qg_host *host, const char *path);
 
 /* The names in a folder, sorted, without . and ..; NULL-terminated array, owned by the caller,
