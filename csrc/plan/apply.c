@@ -286,7 +286,7 @@ static struct qg_want want_for(const struct qg_step *step, const json_t *name) {
         want.classes = name;
         break;
     case QG_STEP_VOLUME_RESIZE:
-        want.volumes = true;
+        want.volumes = name;
         break;
     default:
         break;
@@ -378,6 +378,8 @@ static void undo_creation(struct qg_run *run, const struct qg_step *create,
         !qg_err_is_qubesd(&problem, "QubesVMNotFoundError")) {
         char reason[512];
         qg_err_describe(&problem, reason, sizeof(reason));
+        json_object_del(create->new,
+                        "copied"); /* the report shares it: only part of it was copied */
         qg_report_warn(
             report, NULL,
             "The unfinished qube %s could not be removed (%s); the next run starts over.",

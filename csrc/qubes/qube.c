@@ -12,8 +12,10 @@ int qg_qube_init(struct qg_qube *qube, const char *name, struct qg_err *err) {
     *qube = (struct qg_qube){.name = strdup(name),
                              .features = json_object(),
                              .devices = json_object(),
-                             .attached = json_object()};
-    return qube->name && qube->features && qube->devices && qube->attached ? 0 : qg_err_oom(err);
+                             .attached = json_object(),
+                             .volumes = json_object()};
+    bool whole = qube->name && qube->features && qube->devices && qube->attached && qube->volumes;
+    return whole ? 0 : qg_err_oom(err);
 }
 
 void qg_qube_fini(struct qg_qube *qube) {
@@ -169,21 +171,6 @@ static int take_notes(struct qg_qube *qube, const struct qg_call *call, struct q
     return qube->notes ? 0 : qg_err_oom(err);
 }
 
-static int take_volume_names(struct qg_qube *qube, const struct qg_call *call, struct qg_err *err) {
-    QG_AUTO(json) json_t *names = qg_lines_names(call->data, call->data_length, err);
-    QG_AUTO(json) json_t *volumes = qg_value_object(err);
-    if (!names || !volumes)
-        return -1;
-    size_t i;
-    json_t *name;
-    json_array_foreach(names, i, name) {
-        if (qg_value_set_take(volumes, json_string_value(name), json_null(), err) < 0)
-            return -1;
-    }
-    qube->volumes = QG_STEAL(volumes);
-    return 0;
-}
-
 static int take_volume(struct qg_qube *qube, const struct qg_call *call, struct qg_err *err) {
     json_t *info = qg_lines_pairs(call->data, call->data_length, err);
     return info ? qg_value_set_take(qube->volumes, call->request.arg, info, err) : -1;
@@ -200,7 +187,6 @@ static const struct {
     {"admin.vm.tag.List", take_tags},
     {"admin.vm.firewall.Get", take_firewall},
     {"admin.vm.notes.Get", take_notes},
-    {"admin.vm.volume.List", take_volume_names},
     {"admin.vm.volume.Info", take_volume},
 };
 
@@ -228,6 +214,10 @@ static int take(struct qg_qube *qube, const struct qg_call *call, struct qg_err 
         qube->exists = false;
         return 0;
     }
+    /* what qubesd calls a volume that the qube does not have (recorded) */
+    if (strcmp(call->request.method, "admin.vm.volume.Info") == 0 &&
+        qg_err_is_qubesd(&call->err, "PermissionDenied"))
+        return qg_value_set_take(qube->volumes, call->request.arg, json_null(), err);
     if (qg_err_is_qubesd(&call->err, "QubesFeatureNotFoundError"))
         return qg_value_set_take(qube->features, call->request.arg, json_null(), err);
     if (err && err->kind == QG_ERR_NONE)
@@ -301,6 +291,19 @@ static int add_features(struct qg_qube *qube, const struct qg_want *want, struct
     return 0;
 }
 
+static int add_volumes(struct qg_qube *qube, const struct qg_want *want, struct qg_batch *batch,
+                       struct qg_err *err) {
+    size_t i;
+    json_t *item;
+    json_array_foreach(qg_value_mutable(want->volumes), i, item) {
+        const char *name = json_string_value(item);
+        if (!json_object_get(qube->volumes, name) &&
+            qg_batch_add(batch, "admin.vm.volume.Info", name, qube->name, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 static int add_first_round(struct qg_qube *qube, const struct qg_want *want, struct qg_batch *batch,
                            struct qg_err *err) {
     const struct {
@@ -312,15 +315,16 @@ static int add_first_round(struct qg_qube *qube, const struct qg_want *want, str
         {want->tags && !qube->tags, "admin.vm.tag.List"},
         {want->firewall && !qube->firewall, "admin.vm.firewall.Get"},
         {want->notes && !qube->notes, "admin.vm.notes.Get"},
-        {want->volumes && !qube->volumes, "admin.vm.volume.List"},
     };
     for (size_t i = 0; i < QG_ARRAY_LEN(simple); i++)
         if (simple[i].wanted && qg_batch_add(batch, simple[i].method, NULL, qube->name, err) < 0)
             return -1;
-    return add_features(qube, want, batch, err) < 0 ? -1 : add_devices(qube, want, batch, err);
+    if (add_features(qube, want, batch, err) < 0 || add_volumes(qube, want, batch, err) < 0)
+        return -1;
+    return add_devices(qube, want, batch, err);
 }
 
-/* Texts of the features and infos of the volumes that the first round listed. */
+/* Texts of the features that the first round listed. */
 static int add_second_round(struct qg_qube *qube, const struct qg_want *want,
                             struct qg_batch *batch, struct qg_err *err) {
     const char *name;
@@ -329,15 +333,6 @@ static int add_second_round(struct qg_qube *qube, const struct qg_want *want,
         json_object_foreach(qube->features, name, value) {
             if (json_is_null(value) &&
                 qg_batch_add(batch, "admin.vm.feature.Get", name, qube->name, err) < 0)
-                return -1;
-        }
-    }
-    if (want->volumes) {
-        json_object_foreach(qube->volumes, name, value) {
-            /* volatile and kernel volumes are never saved, resized or cloned */
-            bool kept = strcmp(name, "root") == 0 || strcmp(name, "private") == 0;
-            if (kept && json_is_null(value) &&
-                qg_batch_add(batch, "admin.vm.volume.Info", name, qube->name, err) < 0)
                 return -1;
         }
     }

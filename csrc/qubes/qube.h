@@ -21,7 +21,8 @@ struct qg_qube {
     json_t *attached; /* device class > list of attached devices; never NULL */
     json_t *firewall; /* list of rules as qubesd prints them */
     char *notes;
-    json_t *volumes; /* name > info (keys of admin.vm.volume.Info) */
+    json_t *volumes; /* name > info (keys of admin.vm.volume.Info), null: known to be missing; never
+                        NULL */
 };
 
 /* A name, nothing known. 0/-1. */
@@ -44,14 +45,15 @@ bool qg_qube_has_tag(const struct qg_qube *qube, const char *tag);
 
 /* What to find out about a qube. Names are borrowed. */
 struct qg_want {
-    bool properties, power, all_features, tags, firewall, notes, volumes;
+    bool properties, power, all_features, tags, firewall, notes;
+    const json_t *volumes;  /* list of volumes whose info is asked; NULL: none */
     const json_t *features; /* list of names; NULL: none */
     const json_t *classes;  /* list of device classes whose assignments are asked; NULL: none */
     bool attached;          /* what is attached too, for each of the classes */
 };
 
-/* Asks for what is wanted and not known yet, all at once (features and volumes found by a list in a
- * second round). A qube that qubesd does not know is no failure: exists is false. Calls on behalf
+/* Asks for what is wanted and not known yet, all at once (the features found by a list in a second
+ * round). A qube that qubesd does not know is no failure: exists is false. Calls on behalf
  * of others may be added to *extra (NULL: none) before; they travel with the first round. */
 int qg_qube_observe(struct qg_qube *qube, const struct qg_want *want,
                     const struct qg_client *client, struct qg_batch *extra, struct qg_err *err);

@@ -208,7 +208,7 @@ static int copy_notes_and_firewall(struct making *making, struct qg_err *err) {
 static int copy_volume(struct making *making, const char *volume, struct qg_err *err) {
     const json_t *info = json_object_get(making->source.volumes, volume);
     const char *saved = qg_value_get_text(info, "save_on_stop");
-    if (!info || (saved && strcmp(saved, "True") != 0))
+    if (!json_is_object(info) || (saved && strcmp(saved, "True") != 0))
         return 0;
     return add(making, QG_STEP_VOLUME_CLONE, volume, making->source.name, NULL, err)
                ? note_copied(making, "volumes", volume, err)
@@ -319,17 +319,21 @@ static int plan_steps(struct making *making, struct qg_err *err) {
 static int observe_source(struct making *making, struct qg_err *err) {
     const struct qg_creation *what = making->what;
     struct qg_job *job = making->job;
-    static const char *const classes[] = {"pci", "usb", "block", "mic"};
     QG_AUTO(json) json_t *device_classes = NULL;
-    for (size_t i = 0; what->with_devices && i < QG_ARRAY_LEN(classes); i++)
-        if (i == 0 && qg_need_add(&device_classes, classes[i], err) < 0)
-            return -1;
+    /* what qvm-clone copies of devices is what a new qube can have before it ran: PCI */
+    if (what->with_devices && qg_need_add(&device_classes, "pci", err) < 0)
+        return -1;
+    QG_AUTO(json)
+    json_t *volumes =
+        what->clone ? json_pack(what->with_private ? "[s,s]" : "[s]", "root", "private") : NULL;
+    if (what->clone && !volumes)
+        return qg_err_oom(err);
     const struct qg_want want = {.properties = true,
                                  .all_features = what->clone,
                                  .tags = what->clone,
                                  .firewall = what->clone,
                                  .notes = what->clone,
-                                 .volumes = what->clone,
+                                 .volumes = volumes,
                                  .classes = device_classes};
     if (!what->source)
         return qg_qube_init(&making->source, job->name, err);
@@ -392,6 +396,11 @@ static int fail_resume(struct qg_job *job, const char *why, struct qg_err *err) 
 /* 0 where the qube that is there is the unfinished one. */
 static int check_unfinished(struct qg_job *job, const json_t *record, struct qg_err *err) {
     const char *uuid = qg_value_get_text(record, "uuid");
+    QG_AUTO(json)
+    json_t *volumes =
+        what->clone ? json_pack(what->with_private ? "[s,s]" : "[s]", "root", "private") : NULL;
+    if (what->clone && !volumes)
+        return qg_err_oom(err);
     const struct qg_want want = {.properties = true, .power = true, .all_features = !uuid};
     if (qg_run_observe_more(job->run, &job->qube, &want, job->test, err) < 0)
         return -1;

@@ -171,6 +171,8 @@ static int apply(struct qg_job *job, struct qg_report *report, struct qg_err *er
             qg_run_apply(job->run, &job->plan, block->from, block->to, report, &problem) == 0)
             continue;
         bool fatal = problem.kind == QG_ERR_OOM || problem.kind == QG_ERR_INTERRUPTED;
+        /* what it was going to do is not what was done: the changes say that */
+        qg_buf_fini(&block->comment);
         if (!block->pass || fatal) {
             block->failed = true;
             for (size_t after = i + 1; after < job->count; after++) {
