@@ -396,11 +396,6 @@ static int fail_resume(struct qg_job *job, const char *why, struct qg_err *err) 
 /* 0 where the qube that is there is the unfinished one. */
 static int check_unfinished(struct qg_job *job, const json_t *record, struct qg_err *err) {
     const char *uuid = qg_value_get_text(record, "uuid");
-    QG_AUTO(json)
-    json_t *volumes =
-        what->clone ? json_pack(what->with_private ? "[s,s]" : "[s]", "root", "private") : NULL;
-    if (what->clone && !volumes)
-        return qg_err_oom(err);
     const struct qg_want want = {.properties = true, .power = true, .all_features = !uuid};
     if (qg_run_observe_more(job->run, &job->qube, &want, job->test, err) < 0)
         return -1;
