@@ -177,7 +177,7 @@ static json_t *functions_of(const json_t *available, const char *port,
     QG_AUTO(json) json_t *out = qg_value_array(err);
     size_t i;
     json_t *device;
-    json_array_foreach((json_t *)(uintptr_t)available, i, device) {
+    json_array_foreach(qg_value_mutable(available), i, device) {
         struct line line;
         if (!out)
             return NULL;
@@ -265,7 +265,7 @@ static int settle_display(json_t *cards, struct qg_err *err) {
 static bool has_slot(const json_t *cards, const char *port) {
     size_t i;
     json_t *card;
-    json_array_foreach((json_t *)(uintptr_t)cards, i, card) {
+    json_array_foreach(qg_value_mutable(cards), i, card) {
         if (same_slot(qg_value_get_text(card, "port"), port))
             return true;
     }
@@ -279,7 +279,7 @@ json_t *qg_cards_find(const json_t *available, const struct qg_pci_tree *tree, s
     QG_AUTO(json) json_t *devices = found && iommu ? qg_value_array(err) : NULL;
     size_t i;
     json_t *device;
-    json_array_foreach((json_t *)(uintptr_t)available, i, device) {
+    json_array_foreach(qg_value_mutable(available), i, device) {
         struct line line;
         if (!devices)
             return NULL;
@@ -335,7 +335,7 @@ int qg_cards_note_qube(json_t *cards, const char *qube, const json_t *devices, b
     size_t i, j;
     json_t *card, *device;
     json_array_foreach(cards, i, card) {
-        json_array_foreach((json_t *)(uintptr_t)devices, j, device) {
+        json_array_foreach(qg_value_mutable(devices), j, device) {
             if (note_card(card, qube, device, attached ? "attached" : "assigned", err) < 0)
                 return -1;
         }

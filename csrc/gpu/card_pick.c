@@ -102,7 +102,7 @@ static char *listed(const json_t *cards, struct qg_err *err) {
     QG_AUTO(buf) struct qg_buf out = {0};
     size_t i;
     json_t *card;
-    json_array_foreach((json_t *)(uintptr_t)cards, i, card) {
+    json_array_foreach(qg_value_mutable(cards), i, card) {
         QG_AUTO_STR char *text = qg_card_describe(card, err);
         if (!text || qg_buf_printf(&out, err, "%s%s%s", i ? "; " : "", text,
                                    is_known_display(card) ? ", dom0's display" : "") < 0)
@@ -126,7 +126,7 @@ static const json_t *refuse(const json_t *cards, const char *wanted, const char 
 static bool display_is_elsewhere(const json_t *cards, const json_t *card) {
     size_t i;
     json_t *other;
-    json_array_foreach((json_t *)(uintptr_t)cards, i, other) {
+    json_array_foreach(qg_value_mutable(cards), i, other) {
         if (other != card && is_integrated(other) && !is_integrated(card))
             return true;
     }
@@ -140,7 +140,7 @@ static bool is_surely_free(const json_t *cards, const json_t *card) {
 }
 
 static int add(json_t *list, const json_t *card, struct qg_err *err) {
-    return qg_value_append_take(list, json_incref((json_t *)(uintptr_t)card), err);
+    return qg_value_append_take(list, json_incref(qg_value_mutable(card)), err);
 }
 
 /* The cards that auto looks at: NVIDIA's, else all that are not part of the processor. */
@@ -148,11 +148,11 @@ static int fit_auto(struct choice *choice, struct qg_err *err) {
     size_t i;
     json_t *card;
     bool any_nvidia = false;
-    json_array_foreach((json_t *)(uintptr_t)choice->cards, i, card) {
+    json_array_foreach(qg_value_mutable(choice->cards), i, card) {
         any_nvidia =
             any_nvidia || is_text(card, "vendor_id", nvidia) || names_words(card, "nvidia");
     }
-    json_array_foreach((json_t *)(uintptr_t)choice->cards, i, card) {
+    json_array_foreach(qg_value_mutable(choice->cards), i, card) {
         bool ours = is_text(card, "vendor_id", nvidia) || names_words(card, "nvidia");
         if ((any_nvidia ? ours : !is_integrated(card)) && add(choice->fit, card, err) < 0)
             return -1;
@@ -163,7 +163,7 @@ static int fit_auto(struct choice *choice, struct qg_err *err) {
 static int fit_words(struct choice *choice, const char *wanted, struct qg_err *err) {
     size_t i;
     json_t *card;
-    json_array_foreach((json_t *)(uintptr_t)choice->cards, i, card) {
+    json_array_foreach(qg_value_mutable(choice->cards), i, card) {
         if (is_meant(card, wanted) && add(choice->fit, card, err) < 0)
             return -1;
     }
