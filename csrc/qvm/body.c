@@ -53,7 +53,7 @@ int qg_body_init(struct qg_body *body, const json_t *value, struct qg_err *err) 
     *body = (struct qg_body){.keys = json_object(), .words = json_array(), .used = json_object()};
     if (!body->keys || !body->words || !body->used)
         return qg_err_oom(err);
-    if (!value)
+    if (qg_value_is_empty(value))
         return 0;
     if (!json_is_array(value))
         return add_item(body, value, err);

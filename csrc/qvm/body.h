@@ -15,7 +15,7 @@ struct qg_body {
 void qg_body_fini(struct qg_body *body);
 QG_DEFINE_AUTO_FINI(body, struct qg_body, qg_body_fini)
 
-/* null and [] are empty, a mapping is keys, a list holds mappings (keys, the last of equal ones
+/* null, "" and [] are empty, a mapping is keys, a list holds mappings (keys, the last of equal ones
  * wins) and scalars (words), a scalar is one word. Keys that Salt itself adds (`__id__`, `name`, …)
  * are left out. */
 int qg_body_init(struct qg_body *body, const json_t *value, struct qg_err *err);

@@ -55,7 +55,7 @@ class Minion:
         self.config = {
             "id": id,
             "file_client": "local",
-            "root_dir": str(folder / "root_dir"),
+            "root_dir": str(folder),  # what lies below it is taken as it is
             "cachedir": str(self.cache),
             "pki_dir": str(folder / "pki"),
             "log_file": str(folder / "minion.log"),
@@ -124,7 +124,6 @@ class Minion:
 
     def high(self, sls: str, test: bool = False) -> list[dict[str, Any]]:
         """Run SLS text through Salt's state compiler and loader in this process."""
-        import salt.loader
         import salt.state
 
         before = {name: os.environ.get(name) for name in ("QUBESD_SOCKET", "QVM_GPU_ROOT")}
@@ -133,8 +132,11 @@ class Minion:
         try:
             opts = self.opts(test)
             opts["grains"] = {"id": self.config["id"]}
-            state = salt.state.State(opts, initial_pillar={})
-            answer = state.call_template_str(sls)
+            self.write("t.sls", sls)
+            highstate = salt.state.HighState(opts, initial_pillar={})
+            high, errors = highstate.render_highstate({"base": ["t"]})
+            assert not errors, errors
+            answer = highstate.state.call_high(high)
         finally:
             for name, value in before.items():
                 _set(name, value)
