@@ -53,7 +53,7 @@ static int fail_ref(const char *text, struct qg_err *err) {
     return qg_err_set(
         err, QG_ERR_INVALID,
         "device '%.120s': expected a BDF (01:00.0), a port (00_01.0-00_00.0), either with "
-        ":IDENTITY behind it, or *:IDENTITY (in quotes: YAML reads a bare 01:00.0 as a number)",
+        ":IDENTITY behind it, or *:IDENTITY",
         text);
 }
 

@@ -207,15 +207,32 @@ int qg_assign_plan(struct qg_job *job, struct qg_block *block, const json_t *ref
     return 0;
 }
 
+/* YAML reads a bare 01:00.0 as the number 60.0. */
+static int refuse_numbers(const char *key, const json_t *devices, struct qg_err *err) {
+    size_t i;
+    json_t *item;
+    json_array_foreach(qg_value_mutable(devices), i, item) {
+        if (json_is_number(item))
+            return qg_err_set(
+                err, QG_ERR_INVALID,
+                "%s: %g is a number: write the device in quotes, YAML reads a bare 01:00.0 as one",
+                key, json_number_value(item));
+    }
+    return 0;
+}
+
 int qg_assign_pcidevs(struct qg_job *job, struct qg_block *block, struct qg_err *err) {
     struct qg_body *body = &block->body;
+    struct qg_err ignored = {0};
+    const json_t *devices = qg_body_get(body, "pcidevs", &ignored);
+    if (refuse_numbers("pcidevs", devices, err) < 0)
+        return -1;
     QG_AUTO(json) json_t *refs = qg_body_names(body, "pcidevs", err);
     bool exact, strict;
     if (!refs || qg_body_bool(body, "exact", false, &exact, err) < 0 ||
         qg_body_bool(body, "pci_strictreset", true, &strict, err) < 0)
         return -1;
-    struct qg_err ignored = {0};
-    bool with_devices = qg_body_get(body, "pcidevs", &ignored) != NULL;
+    bool with_devices = devices != NULL;
     bool with_reset = qg_body_get(body, "pci_strictreset", &ignored) != NULL;
     if (with_reset && !with_devices)
         return qg_err_set(

@@ -131,7 +131,7 @@ def test_names_that_qubesd_would_refuse(minion, sandbox, name):
         ("qvm.prefs", {"class": 5}, ["class", "number"]),
         ("qvm.prefs", {"mem": 500, "memory": 600}, ["mem", "memory", "two spellings"]),
         ("qvm.prefs", {"pcidevs": ["09:00.0"]}, ["pcidevs", "09:00.0", "0000:01:00.0"]),
-        ("qvm.prefs", {"pcidevs": [60.0]}, ["device '60.0'", "quotes"]),
+        ("qvm.prefs", {"pcidevs": [60.0]}, ["pcidevs", "60", "quotes"]),
         ("qvm.prefs", {"pcidevs": {"01:00.0": None}}, ["pcidevs", "list"]),
         ("qvm.prefs", {"pcidevs": ["01:00.0:0x10de:0x9999::p030000"]}, ["identity", "0x2504"]),
         ("qvm.prefs", {"pci_strictreset": False}, ["pci_strictreset", "pcidevs"]),
