@@ -58,6 +58,8 @@ static int put(json_t *body, const char *key, json_t *value, struct qg_err *err)
 static int make_present(const json_t *args, const json_t *defaults, struct bodies *bodies,
                         struct qg_err *err) {
     bodies->present = qg_value_object(err);
+    if (!bodies->present || qg_value_set_take(bodies->present, "strict", json_true(), err) < 0)
+        return -1;
     json_t *klass = json_object_get(args, "class");
     if (!bodies->present ||
         put(bodies->present, "template", pick(args, "template", defaults, "template_name"), err) <

@@ -16,6 +16,7 @@ static const char *const keys[] = {"template", "label", "class",          "mem",
 struct wish {
     char *template, *label, *klass, *memory, *vcpus;
     bool hvm, net, proxy;
+    bool strict; /* another class or template is an error */
 };
 
 static void wish_fini(struct wish *wish) {
@@ -87,6 +88,8 @@ static int take_wish(struct qg_body *body, struct wish *wish, struct qg_err *err
         take_number(body, "memory", &wish->memory, err) < 0 ||
         take_number(body, "vcpus", &wish->vcpus, err) < 0 || refuse_move(body, err) < 0)
         return -1;
+    if (qg_body_bool(body, "strict", false, &wish->strict, err) < 0)
+        return -1;
     return qg_body_flag(body, "hvm", &wish->hvm, err) < 0 ||
                    qg_body_flag(body, "net", &wish->net, err) < 0 ||
                    qg_body_flag(body, "proxy", &wish->proxy, err) < 0
@@ -111,8 +114,23 @@ static int say_differing(struct qg_block *block, const struct qg_qube *qube, con
         strcmp(name, "klass") == 0 ? "class" : name, property->value, wanted);
 }
 
+/* For whoever needs just this class and template (qvm_gpu.present): neither can be changed. */
+static int check_same(const struct qg_qube *qube, const char *name, const char *wanted,
+                      struct qg_err *err) {
+    const struct qg_property *property = qg_properties_find(&qube->properties, name);
+    if (!wanted || !property || strcmp(property->value, wanted) == 0)
+        return 0;
+    return qg_err_set(
+        err, QG_ERR_INVALID,
+        "%s: %s has %s, not %s, and that is not changed; remove the qube or give it another name",
+        strcmp(name, "klass") == 0 ? "class" : name, qube->name, property->value, wanted);
+}
+
 static int compare(struct qg_job *job, struct qg_block *block, const struct wish *wish,
                    struct qg_err *err) {
+    if (wish->strict && (check_same(&job->qube, "klass", wish->klass, err) < 0 ||
+                         check_same(&job->qube, "template", wish->template, err) < 0))
+        return -1;
     if (qg_block_say(block, err, "[SKIP] A VM with the name '%s' already exists.", job->name) < 0 ||
         say_differing(block, &job->qube, "klass", wish->klass, err) < 0 ||
         say_differing(block, &job->qube, "template", wish->template, err) < 0 ||

@@ -37,9 +37,11 @@ def test_map_is_the_guides(minion_for):
 
 def test_map_layers(minion):
     pillar = {"nvidia-driver": {"prefs": {"standalone_memory": 8000}, "devices": ["02:00.0"], "flavor": "open"}}
-    got = minion.call(
-        "qvm_gpu.map", 'prefs={"standalone_cpus": 2}', "other=1", "pillar=" + json.dumps(pillar)
-    )
+    folder = minion.folder / "pillar"
+    folder.mkdir()
+    (folder / "top.sls").write_text("base:\n  '*':\n    - gpu\n", "utf-8")
+    (folder / "gpu.sls").write_text(json.dumps(pillar), "utf-8")
+    got = minion.call("qvm_gpu.map", 'prefs={"standalone_cpus": 2}', "other=1")
     assert got["prefs"] == {**DEFAULTS["prefs"], "standalone_memory": 8000, "standalone_cpus": 2}
     assert got["devices"] == ["02:00.0"]
     assert got["paths"] == DEFAULTS["paths"]
