@@ -25,7 +25,9 @@ DEADLINE = 120  # seconds for one salt-call; it takes about one
 
 def salt_call_of(version: str) -> Path:
     """The salt-call of one of the two supported Salt versions."""
-    folder = {"3006": Path(sys.executable).parent, "3008": REPOSITORY / ".venv-3008" / "bin"}[version]
+    folder = {"3006": Path(sys.executable).parent, "3008": REPOSITORY / ".venv-3008" / "bin"}[
+        version
+    ]
     return folder / "salt-call"
 
 

@@ -198,6 +198,8 @@ def test_unknown_keys_are_named_and_do_not_fail(minion, sandbox):
 def test_what_was_changed_before_the_failure_is_reported(minion, sandbox):
     body = {"prefs": [{"vcpus": 3}, {"kernel": "nosuch"}], "tags": [{"add": ["x"]}]}
     state = minion.one("qvm.vm", "work", body)
-    assert_refused(state, "admin.vm.property.Set+kernel on work", "QubesPropertyValueError", "nosuch")
+    assert_refused(
+        state, "admin.vm.property.Set+kernel on work", "QubesPropertyValueError", "nosuch"
+    )
     assert state["changes"] == {"qvm.prefs": {"vcpus": {"old": "*default*", "new": 3}}}
     assert [call.arg for call in sandbox.writing_calls()] == ["vcpus", "kernel"]

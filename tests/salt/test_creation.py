@@ -78,7 +78,11 @@ def test_a_cut_off_creation_starts_over(sandbox, minion, undisturbed):
 
 @pytest.mark.parametrize("why", ["another", "running"])
 def test_a_qube_that_is_not_the_unfinished_one_is_left_alone(sandbox, minion, why):
-    record = {"name": "work", "source": "fedora-40-xfce", "uuid": "00000000-0000-4000-8000-000000000000"}
+    record = {
+        "name": "work",
+        "source": "fedora-40-xfce",
+        "uuid": "00000000-0000-4000-8000-000000000000",
+    }
     if why == "running":
         record["uuid"] = sandbox.ok("admin.vm.property.Get+uuid", "work").split(" ")[-1]
         sandbox.ok("admin.vm.Start", "work")

@@ -69,7 +69,9 @@ def test_dry_first_second(machine, minion_for, salt_version, topology, formula, 
 
 
 def test_highstate_from_the_guides_top_file(sandbox, minion_for, guide):
-    minion = minion_for(sandbox, options={"file_roots": {"base": ["/nowhere"], "user": [str(guide)]}})
+    minion = minion_for(
+        sandbox, options={"file_roots": {"base": ["/nowhere"], "user": [str(guide)]}}
+    )
     (state,) = minion.apply()
     assert state["result"] is True, state["comment"]
     check_qube(sandbox, "bridge")

@@ -36,7 +36,13 @@ def test_map_is_the_guides(minion_for):
 
 
 def test_map_layers(minion):
-    pillar = {"nvidia-driver": {"prefs": {"standalone_memory": 8000}, "devices": ["02:00.0"], "flavor": "open"}}
+    pillar = {
+        "nvidia-driver": {
+            "prefs": {"standalone_memory": 8000},
+            "devices": ["02:00.0"],
+            "flavor": "open",
+        }
+    }
     folder = minion.folder / "pillar"
     folder.mkdir()
     (folder / "top.sls").write_text("base:\n  '*':\n    - gpu\n", "utf-8")
@@ -66,14 +72,21 @@ def test_our_map_and_the_users_are_interchangeable(minion):
         "show:\n  test.configurable_test_state:\n    - changes: False\n    - result: True\n"
         "    - comment: {{ [prefs, devices, paths] | tojson | tojson }}\n",
     )
-    (state,) = minion.apply("show", 'pillar={"nvidia-driver": {"prefs": {"template_name": "debian-12-xfce"}}}')
+    (state,) = minion.apply(
+        "show", 'pillar={"nvidia-driver": {"prefs": {"template_name": "debian-12-xfce"}}}'
+    )
     prefs, devices, paths = json.loads(state["comment"])
     assert prefs == {**DEFAULTS["prefs"], "template_name": "debian-12-xfce"}
     assert [devices, paths] == [DEFAULTS["devices"], DEFAULTS["paths"]]
 
 
 def test_present_from_nothing_to_nothing_to_do(sandbox, minion):
-    body = {"template": "fedora-41-xfce", "mem": 6000, "devices": ["01:00.0"], "menu_items": "a.desktop"}
+    body = {
+        "template": "fedora-41-xfce",
+        "mem": 6000,
+        "devices": ["01:00.0"],
+        "menu_items": "a.desktop",
+    }
     dry = minion.one("qvm_gpu.present", "gpu", body, test=True)
     assert dry["result"] is None and not sandbox.writing_calls()
     first = minion.one("qvm_gpu.present", "gpu", body)
@@ -115,7 +128,9 @@ def test_another_class_or_template_is_an_error_before_any_write(sandbox, minion)
 
 def test_a_wrong_argument_is_named(sandbox, minion):
     state = minion.one("qvm_gpu.present", "gpu", {"memroy": 5})
-    assert state["result"] is False and "memroy" in state["comment"] and "memory" in state["comment"]
+    assert (
+        state["result"] is False and "memroy" in state["comment"] and "memory" in state["comment"]
+    )
     assert not sandbox.log()
 
 
