@@ -23,6 +23,8 @@ void qg_report_fini(struct qg_report *report) {
     *report = (struct qg_report){0};
 }
 
+static char *format_clean(struct qg_err *err, const char *format, va_list args) QG_PRINTF(2, 0);
+
 static char *format_clean(struct qg_err *err, const char *format, va_list args) {
     char *text = NULL;
     if (vasprintf(&text, format, args) < 0) {

@@ -20,6 +20,9 @@ int qg_need_add(json_t **list, const char *name, struct qg_err *err) {
     return qg_value_append_take(*list, qg_value_text(name, err), err);
 }
 
+static int add_line(struct qg_buf *buf, const char *format, va_list args, struct qg_err *err)
+    QG_PRINTF(2, 0);
+
 static int add_line(struct qg_buf *buf, const char *format, va_list args, struct qg_err *err) {
     QG_AUTO_STR char *line = NULL;
     if (vasprintf(&line, format, args) < 0) {

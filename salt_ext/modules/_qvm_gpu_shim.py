@@ -6,6 +6,7 @@ them. So this file is loaded from its own folder, in an installed package, in sy
 modules and in a salt-ssh target alike.
 """
 
+import importlib
 import importlib.machinery
 import importlib.util
 import logging
@@ -48,11 +49,10 @@ def core():
 
 def _installed_core(beside):
     try:
-        from saltext.qvm_gpu import _core
+        return importlib.import_module("saltext.qvm_gpu._core")
     except ImportError as problem:
         found = f"there is no {os.path.basename(beside)} in {os.path.dirname(beside)}"
         raise CoreMissing(_reason(f"{found}, and no installed package ({problem})")) from problem
-    return _core
 
 
 def _reason(what):

@@ -186,10 +186,11 @@ def unpause(vmname, *varargs, **kwargs):
 
 def present(vmname, *varargs, **kwargs):
     """
-    Create the qube if it is missing. One that is there is never changed; the comment says what differs.
+    Create the qube if it is missing. One that is there is never changed; the comment says what
+    differs.
 
-    template, label, class (AppVM, StandaloneVM, TemplateVM, DispVM), mem (MiB), vcpus, flags (``proxy``, ``net``, ``hvm``,
-    ``hvm-template``, ``standalone``). A StandaloneVM with a template is a clone of it.
+    template, label, class (AppVM, StandaloneVM, TemplateVM, DispVM), mem (MiB), vcpus, flags
+    (``proxy``, ``net``, ``hvm``, ``hvm-template``, ``standalone``). A StandaloneVM with a template is a clone of it.
 
     CLI Example:
 
@@ -245,8 +246,9 @@ def prefs(vmname, *varargs, **kwargs):
     """
     Set properties, or answer them.
 
-    Any property that qubesd lists, ``-`` and ``_`` alike; ``*default*`` resets, null is none. ``mem`` is memory.
-    ``pcidevs`` (list of BDFs, ports, ``port:identity``) adds assignments; ``exact: true`` also takes others away;
+    Any property that qubesd lists, ``-`` and ``_`` alike; ``*default*`` resets, null is none.
+    ``mem`` is memory. ``pcidevs`` (list of BDFs, ports, ``port:identity``) adds assignments;
+    ``exact: true`` also takes others away;
     ``pci_strictreset: false`` assigns with no-strict-reset.
 
     CLI Example:

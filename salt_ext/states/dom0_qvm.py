@@ -143,10 +143,11 @@ def unpause(name, **kwargs):
 
 def present(name, **kwargs):
     """
-    Create the qube if it is missing. One that is there is never changed; the comment says what differs.
+    Create the qube if it is missing. One that is there is never changed; the comment says what
+    differs.
 
-    template, label, class (AppVM, StandaloneVM, TemplateVM, DispVM), mem (MiB), vcpus, flags (``proxy``, ``net``, ``hvm``,
-    ``hvm-template``, ``standalone``). A StandaloneVM with a template is a clone of it.
+    template, label, class (AppVM, StandaloneVM, TemplateVM, DispVM), mem (MiB), vcpus, flags
+    (``proxy``, ``net``, ``hvm``, ``hvm-template``, ``standalone``). A StandaloneVM with a template is a clone of it.
 
     .. code-block:: yaml
 
@@ -202,8 +203,9 @@ def prefs(name, **kwargs):
     """
     Set properties, or answer them.
 
-    Any property that qubesd lists, ``-`` and ``_`` alike; ``*default*`` resets, null is none. ``mem`` is memory.
-    ``pcidevs`` (list of BDFs, ports, ``port:identity``) adds assignments; ``exact: true`` also takes others away;
+    Any property that qubesd lists, ``-`` and ``_`` alike; ``*default*`` resets, null is none.
+    ``mem`` is memory. ``pcidevs`` (list of BDFs, ports, ``port:identity``) adds assignments;
+    ``exact: true`` also takes others away;
     ``pci_strictreset: false`` assigns with no-strict-reset.
 
     .. code-block:: yaml

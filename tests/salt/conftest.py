@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from saltext.qvm_gpu.sandbox import Sandbox
 
 sys.path.insert(0, str(Path(__file__).parent))

@@ -40,7 +40,7 @@ class Minion:
         *,
         socket: str | None = None,
         root: Path | None = None,
-        id: str = "dom0",  # noqa: A002 - Salt's own name for it
+        id: str = "dom0",
         version: str = "3006",
         options: dict[str, Any] | None = None,
     ) -> None:

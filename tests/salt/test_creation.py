@@ -21,28 +21,25 @@ def record_of(minion):
     return minion.cache / "qvm_gpu" / "creating-gpu.json"
 
 
+def stored(sandbox):
+    """The new qube as the store keeps it, without what differs from run to run."""
+    kept = dict(sandbox.state()["gpu"])
+    text = json.dumps(kept, sort_keys=True)
+    uuid = sandbox.ok("admin.vm.property.Get+uuid", "gpu").split(" ")[-1]
+    qid = sandbox.ok("admin.vm.property.Get+qid", "gpu").split(" ")[-1]
+    return text.replace(uuid, "UUID").replace(f'"qid": {qid}', '"qid": N')
+
+
 @pytest.fixture
 def undisturbed(sandbox, minion_for):
-    """The store that a creation without any trouble ends in, and how many calls it makes."""
-    state = minion_for(sandbox).one("qvm.vm", "gpu", BODY)
-    assert state["result"] is True
-    calls = [call for call in sandbox.log() if call.writing]
-    store = comparable(sandbox.state())
+    """The new qube after a creation without any trouble."""
+    assert minion_for(sandbox).one("qvm.vm", "gpu", BODY)["result"] is True
+    kept = stored(sandbox)
     sandbox.reset()
-    return calls, store
+    return kept
 
 
-def comparable(state):
-    """The store without what differs from run to run (uuids and what follows from them)."""
-    text = json.dumps(state, sort_keys=True)
-    for qube in state["qubes"].values() if isinstance(state.get("qubes"), dict) else []:
-        uuid = qube.get("uuid") or qube.get("props", {}).get("uuid")
-        if uuid:
-            text = text.replace(uuid, "UUID")
-    return text
-
-
-def test_a_failed_copy_removes_the_new_qube(sandbox, minion):
+def test_a_failed_copy_removes_the_new_qube(sandbox, minion, undisturbed):
     sandbox.faults([{"kind": "error", "match": "admin.vm.volume.CloneTo"}])
     state = minion.one("qvm.vm", "gpu", BODY)
     assert state["result"] is False
@@ -53,10 +50,10 @@ def test_a_failed_copy_removes_the_new_qube(sandbox, minion):
     assert not record_of(minion).exists()
     sandbox.faults()
     assert minion.one("qvm.vm", "gpu", BODY)["result"] is True
+    assert stored(sandbox) == undisturbed
 
 
 def test_a_cut_off_creation_starts_over(sandbox, minion, undisturbed):
-    _calls, store = undisturbed
     sandbox.ok("admin.vm.Create.StandaloneVM", "dom0", "name=gpu label=yellow")
     uuid = sandbox.ok("admin.vm.property.Get+uuid", "gpu").split(" ")[-1]
     record_of(minion).parent.mkdir(parents=True)
@@ -73,6 +70,7 @@ def test_a_cut_off_creation_starts_over(sandbox, minion, undisturbed):
     assert sandbox.writing_calls()[0].method == "admin.vm.Remove"
     assert state["changes"]["qvm.present"]["unfinished"] == {"old": "gpu", "new": None}
     assert not record_of(minion).exists()
+    assert stored(sandbox) == undisturbed
     assert minion.one("qvm.vm", "gpu", BODY)["changes"] == {}
 
 
