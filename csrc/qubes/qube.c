@@ -197,6 +197,16 @@ static take_answer *taker_of(const char *method) {
     return qg_text_ends(method, ".Attached") ? take_attached : take_assigned;
 }
 
+/* The mapping that lacks what was asked for, where the failure says just that; NULL for another
+ * failure. */
+static json_t *missing_part(const struct qg_qube *qube, const struct qg_call *call) {
+    if (qg_err_is_qubesd(&call->err, "QubesFeatureNotFoundError"))
+        return qube->features;
+    /* what qubesd calls a volume that the qube does not have (recorded) */
+    bool volume = strcmp(call->request.method, "admin.vm.volume.Info") == 0;
+    return volume && qg_err_is_qubesd(&call->err, "PermissionDenied") ? qube->volumes : NULL;
+}
+
 /* A call's answer into the qube. A failure that says something about the qube is knowledge, too. */
 static int take(struct qg_qube *qube, const struct qg_call *call, struct qg_err *err) {
     if (call->err.kind == QG_ERR_NONE) {
@@ -214,12 +224,11 @@ static int take(struct qg_qube *qube, const struct qg_call *call, struct qg_err 
         qube->exists = false;
         return 0;
     }
-    /* what qubesd calls a volume that the qube does not have (recorded) */
-    if (strcmp(call->request.method, "admin.vm.volume.Info") == 0 &&
-        qg_err_is_qubesd(&call->err, "PermissionDenied"))
-        return qg_value_set_take(qube->volumes, call->request.arg, json_null(), err);
-    if (qg_err_is_qubesd(&call->err, "QubesFeatureNotFoundError"))
-        return qg_value_set_take(qube->features, call->request.arg, json_null(), err);
+    json_t *missing_from = missing_part(qube, call);
+    if (missing_from) { /* the qube is there, the part of it is not */
+        qube->known = qube->exists = true;
+        return qg_value_set_take(missing_from, call->request.arg, json_null(), err);
+    }
     if (err && err->kind == QG_ERR_NONE)
         *err = call->err;
     return -1;
