@@ -42,7 +42,16 @@ static bool is_harmful(uint32_t code) {
            (code >= 0x2066 && code <= 0x2069) || code == 0xfeff;
 }
 
+/* Length of the plain printable ASCII at the text's start: nearly all text is nothing else. */
+static size_t plain_length(const char *text) {
+    size_t length = 0;
+    while (text[length] >= ' ' && text[length] <= '~')
+        length++;
+    return length;
+}
+
 static void clean(char *text, bool keep_newlines) {
+    text += plain_length(text);
     const unsigned char *from = (const unsigned char *)text;
     size_t left = strlen(text);
     char *to = text;
@@ -73,8 +82,8 @@ void qg_text_clean_block(char *text) {
 bool qg_text_is_utf8(const char *text, size_t length) {
     const unsigned char *from = (const unsigned char *)text;
     while (length) {
-        uint32_t code = 0;
-        size_t step = utf8_next(from, length, &code);
+        uint32_t code = *from;
+        size_t step = code - 1 < 0x7f ? 1 : utf8_next(from, length, &code);
         if (step == 0 || code == 0)
             return false;
         from += step;

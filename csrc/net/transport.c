@@ -15,7 +15,7 @@
 extern char **environ;
 
 enum {
-    READ_STEP = 16 * 1024,
+    READ_STEP = 4 * 1024, /* all but the longest answers fit in one */
     RETRY_MS =
         2, /* a full queue of a unix socket is not pollable (EAGAIN), so ask again after this */
     CHILD_END_MS = 50 /* how long a qrexec program may take to end after it closed its output */

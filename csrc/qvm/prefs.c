@@ -65,7 +65,7 @@ static const char *const keys[] = {
 /* A property of this state, found and to be written. */
 struct setting {
     const char *key;                    /* as the user wrote it */
-    const struct qg_property *property; /* of the qube before anything is planned */
+    const struct qg_property *property; /* of the qube; no step moves it, it only changes */
     char *value;                        /* NULL: reset to the default */
     int rank;                           /* lower ones are written first */
 };
@@ -335,10 +335,6 @@ static int prefs_plan(struct qg_job *job, struct qg_block *block, struct qg_err 
     bool exists;
     if (qg_job_must_exist(job, block, &exists, err) < 0 || !exists)
         return exists ? -1 : 0;
-    /* settings point into the properties as they are now, the job's change with each step */
-    QG_AUTO(properties) struct qg_properties before = {0};
-    if (qg_properties_copy(&job->qube.properties, &before, err) < 0)
-        return -1;
     QG_AUTO(settings) struct settings settings = {.count = 0};
     const char *key;
     json_t *value;
@@ -346,8 +342,6 @@ static int prefs_plan(struct qg_job *job, struct qg_block *block, struct qg_err 
         if (gather_one(job, block, key, value, &settings, err) < 0)
             return -1;
     }
-    for (size_t i = 0; i < settings.count; i++)
-        settings.items[i].property = qg_properties_find(&before, settings.items[i].property->name);
     if (is_asking(&settings, block))
         return answer(job, block, err);
     if (plan_ranks(job, block, &settings, 0, 6, err) < 0 || qg_assign_pcidevs(job, block, err) < 0)

@@ -21,15 +21,13 @@ const char *qg_property_type_name(enum qg_property_type type) {
     return type_names[type];
 }
 
-static void property_fini(struct qg_property *property) {
-    free(property->name);
-    free(property->value);
-}
-
 void qg_properties_fini(struct qg_properties *properties) {
-    for (size_t i = 0; i < properties->count; i++)
-        property_fini(&properties->items[i]);
+    for (size_t i = 0; i < properties->count; i++) {
+        free(properties->items[i].own_name);
+        free(properties->items[i].own_value);
+    }
     free(properties->items);
+    free(properties->text);
     *properties = (struct qg_properties){0};
 }
 
@@ -45,23 +43,38 @@ const char *qg_properties_value(const struct qg_properties *properties, const ch
     return property ? property->value : "";
 }
 
-/* Appends without looking for the name; name and value are consumed also on failure. */
-static int append_take(struct qg_properties *properties, char *name, char *value,
-                       enum qg_property_type type, bool is_default, struct qg_err *err) {
-    struct qg_property property = {name, value, type, is_default};
-    if (name && value && properties->count == properties->size) {
+/* A new item at the end, NULL when out of memory. */
+static struct qg_property *append(struct qg_properties *properties, struct qg_err *err) {
+    if (properties->count == properties->size) {
         size_t size = properties->size ? properties->size * 2 : 64;
         struct qg_property *items = reallocarray(properties->items, size, sizeof(*items));
-        if (items) {
-            properties->items = items;
-            properties->size = size;
+        if (!items) {
+            qg_err_oom(err);
+            return NULL;
         }
+        properties->items = items;
+        properties->size = size;
     }
-    if (!name || !value || properties->count == properties->size) {
-        property_fini(&property);
+    struct qg_property *property = &properties->items[properties->count++];
+    *property = (struct qg_property){.name = "", .value = ""};
+    return property;
+}
+
+/* An item with texts of its own. */
+static int append_copy(struct qg_properties *properties, const char *name,
+                       enum qg_property_type type, const char *value, bool is_default,
+                       struct qg_err *err) {
+    struct qg_property *property = append(properties, err);
+    if (!property)
+        return -1;
+    property->own_name = strdup(name);
+    property->own_value = strdup(value);
+    if (!property->own_name || !property->own_value)
         return qg_err_oom(err);
-    }
-    properties->items[properties->count++] = property;
+    property->name = property->own_name;
+    property->value = property->own_value;
+    property->type = type;
+    property->is_default = is_default;
     return 0;
 }
 
@@ -70,12 +83,12 @@ int qg_properties_put(struct qg_properties *properties, const char *name,
                       struct qg_err *err) {
     struct qg_property *property = qg_properties_find(properties, name);
     if (!property)
-        return append_take(properties, strdup(name), strdup(value), type, is_default, err);
+        return append_copy(properties, name, type, value, is_default, err);
     char *copy = strdup(value);
     if (!copy)
         return qg_err_oom(err);
-    free(property->value);
-    property->value = copy;
+    free(property->own_value);
+    property->value = property->own_value = copy;
     property->is_default = is_default;
     return 0;
 }
@@ -84,8 +97,7 @@ int qg_properties_copy(const struct qg_properties *from, struct qg_properties *t
                        struct qg_err *err) {
     for (size_t i = 0; i < from->count; i++) {
         const struct qg_property *item = &from->items[i];
-        if (append_take(to, strdup(item->name), strdup(item->value), item->type, item->is_default,
-                        err) < 0)
+        if (append_copy(to, item->name, item->type, item->value, item->is_default, err) < 0)
             return -1;
     }
     return 0;
@@ -109,41 +121,43 @@ static bool take_type(const char **at, const char *end, enum qg_property_type *t
     return false;
 }
 
-/* GetAll writes a newline as `\n` and a backslash as `\\`. */
-static char *unescape(const char *from, size_t length) {
-    char *out = malloc(length + 1);
-    if (!out)
-        return NULL;
-    char *to = out;
-    for (size_t i = 0; i < length; i++) {
-        if (from[i] == '\\' && i + 1 < length) {
-            i++;
-            *to++ = from[i] == 'n' ? '\n' : from[i];
-        } else {
-            *to++ = from[i];
-        }
+/* GetAll writes a newline as `\\n` and a backslash as `\\\\`; turned back in place, up to end, and
+ * terminated. */
+static void unescape(char *text, const char *end) {
+    char *to = text;
+    for (const char *from = text; from < end; from++) {
+        bool escaped = *from == '\\' && from + 1 < end;
+        from += escaped;
+        *to++ = escaped && *from == 'n' ? '\n' : *from;
     }
     *to = '\0';
-    return out;
 }
 
-static int parse_line(const char *line, size_t length, struct qg_properties *out,
-                      struct qg_err *err) {
-    const char *end = line + length;
-    const char *at = memchr(line, ' ', length);
-    size_t name_length = at ? (size_t)(at - line) : 0;
+/* A line of out->text, from line to end; what is taken from it is terminated in place. */
+static int parse_line(char *line, char *end, struct qg_properties *out, struct qg_err *err) {
+    char *space = memchr(line, ' ', (size_t)(end - line));
+    const char *at = space;
     bool is_default = false;
     enum qg_property_type type = QG_PROPERTY_STR;
-    bool fine = name_length > 0 && take_word(&at, end, " default=");
+    bool fine = space && space > line && take_word(&at, end, " default=");
     fine = fine && ((is_default = take_word(&at, end, "True")) || take_word(&at, end, "False"));
     fine = fine && take_word(&at, end, " type=") && take_type(&at, end, &type);
     /* an empty value keeps its space, but be lenient at a line's end */
     fine = fine && (at == end || take_word(&at, end, " "));
     if (!fine)
         return qg_err_set(err, QG_ERR_PROTOCOL, "a property line that cannot be read: '%.*s'",
-                          length > 80 ? 80 : (int)length, line);
-    return append_take(out, strndup(line, name_length), unescape(at, (size_t)(end - at)), type,
-                       is_default, err);
+                          end - line > 80 ? 80 : (int)(end - line), line);
+    struct qg_property *property = append(out, err);
+    if (!property)
+        return -1;
+    char *value = line + (at - line);
+    *space = '\0';
+    unescape(value, end);
+    property->name = line;
+    property->value = value;
+    property->type = type;
+    property->is_default = is_default;
+    return 0;
 }
 
 int qg_properties_parse(const char *data, size_t length, struct qg_properties *out,
@@ -152,13 +166,15 @@ int qg_properties_parse(const char *data, size_t length, struct qg_properties *o
         return qg_err_set(err, QG_ERR_PROTOCOL, "properties that are not UTF-8 text");
     if (length && data[length - 1] != '\n')
         return qg_err_set(err, QG_ERR_PROTOCOL, "an answer that is cut off");
-    const char *end = data + length;
-    while (data < end) {
-        const char *newline = memchr(data, '\n', (size_t)(end - data));
-        const char *line_end = newline ? newline : end;
-        if (parse_line(data, (size_t)(line_end - data), out, err) < 0)
+    out->text = strndup(data, length);
+    if (!out->text)
+        return qg_err_oom(err);
+    char *line = out->text, *end = out->text + length;
+    while (line < end) {
+        char *newline = memchr(line, '\n', (size_t)(end - line));
+        if (parse_line(line, newline, out, err) < 0)
             return -1;
-        data = line_end + (newline != NULL);
+        line = newline + 1;
     }
     return 0;
 }

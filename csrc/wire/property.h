@@ -17,8 +17,9 @@ enum qg_property_type {
 };
 
 struct qg_property {
-    char *name;
-    char *value; /* as qubesd prints it; "" for none */
+    const char *name;           /* borrowed from the properties */
+    const char *value;          /* as qubesd prints it; "" for none; borrowed from the properties */
+    char *own_name, *own_value; /* what was put later than parsed; else NULL */
     enum qg_property_type type;
     bool is_default;
 };
@@ -26,13 +27,14 @@ struct qg_property {
 struct qg_properties {
     struct qg_property *items;
     size_t count, size;
+    char *text; /* names and values of those that were parsed */
 };
 
 void qg_properties_fini(struct qg_properties *properties);
 QG_DEFINE_AUTO_FINI(properties, struct qg_properties, qg_properties_fini)
 
 /* The data of admin.vm.property.GetAll: a line `name default=True type=int value` each, backslash
- * and newline in the value escaped. Adds to out, which may hold none of them yet. */
+ * and newline in the value escaped. out must be empty. */
 int qg_properties_parse(const char *data, size_t length, struct qg_properties *out,
                         struct qg_err *err);
 
