@@ -56,8 +56,8 @@ static void clean(char *text, bool keep_newlines) {
     size_t left = strlen(text);
     char *to = text;
     while (left) {
-        uint32_t code = 0;
-        size_t length = utf8_next(from, left, &code);
+        uint32_t code = *from;
+        size_t length = code < 0x80 ? 1 : utf8_next(from, left, &code);
         if (length == 0 || (is_harmful(code) && !(keep_newlines && code == '\n'))) {
             *to++ = '?';
             length = length ? length : 1;
@@ -79,9 +79,28 @@ void qg_text_clean_block(char *text) {
     clean(text, true);
 }
 
+/* Bytes at the front that are ASCII and not NUL, in whole words of eight (the classic zero-byte
+ * test). */
+static size_t ascii_words(const unsigned char *text, size_t length) {
+    size_t at = 0;
+    for (; length - at >= sizeof(uint64_t); at += sizeof(uint64_t)) {
+        uint64_t word;
+        memcpy(&word, text + at, sizeof(word));
+        uint64_t zeros = (word - 0x0101010101010101u) & ~word;
+        if ((word | zeros) & 0x8080808080808080u)
+            break;
+    }
+    return at;
+}
+
 bool qg_text_is_utf8(const char *text, size_t length) {
     const unsigned char *from = (const unsigned char *)text;
     while (length) {
+        size_t plain = ascii_words(from, length);
+        from += plain;
+        length -= plain;
+        if (length == 0)
+            break;
         uint32_t code = *from;
         size_t step = code - 1 < 0x7f ? 1 : utf8_next(from, length, &code);
         if (step == 0 || code == 0)
