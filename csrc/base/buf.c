@@ -43,16 +43,32 @@ int qg_buf_puts(struct qg_buf *buf, const char *text, struct qg_err *err) {
     return qg_buf_add(buf, text, strlen(text), err);
 }
 
+int qg_buf_vprintf(struct qg_buf *buf, struct qg_err *err, const char *format, va_list args) {
+    enum { GUESS = 120 }; /* most lines are shorter; a longer one is printed twice */
+    if (qg_buf_reserve(buf, GUESS, err) < 0)
+        return -1;
+    va_list again;
+    va_copy(again, args);
+    size_t room = buf->size - buf->length;
+    int length = vsnprintf(buf->data + buf->length, room, format, args);
+    int status = length < 0 ? qg_err_set(err, QG_ERR_INVALID, "text that cannot be formatted") : 0;
+    if (status == 0 && (size_t)length >= room) {
+        status = qg_buf_reserve(buf, (size_t)length, err);
+        if (status == 0)
+            vsnprintf(buf->data + buf->length, (size_t)length + 1, format, again);
+    }
+    va_end(again);
+    if (status == 0)
+        buf->length += (size_t)length;
+    buf->data[buf->length] = '\0';
+    return status;
+}
+
 int qg_buf_printf(struct qg_buf *buf, struct qg_err *err, const char *format, ...) {
     va_list args;
     va_start(args, format);
-    char *text = NULL;
-    int length = vasprintf(&text, format, args);
+    int status = qg_buf_vprintf(buf, err, format, args);
     va_end(args);
-    if (length < 0)
-        return qg_err_oom(err);
-    int status = qg_buf_add(buf, text, (size_t)length, err);
-    free(text);
     return status;
 }
 

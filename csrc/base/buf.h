@@ -6,6 +6,7 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 
+#include <stdarg.h>
 #include <stddef.h>
 
 struct qg_buf {
@@ -25,6 +26,8 @@ int qg_buf_reserve(struct qg_buf *buf, size_t extra, struct qg_err *err);
 int qg_buf_add(struct qg_buf *buf, const void *bytes, size_t length, struct qg_err *err);
 int qg_buf_puts(struct qg_buf *buf, const char *text, struct qg_err *err);
 int qg_buf_printf(struct qg_buf *buf, struct qg_err *err, const char *format, ...) QG_PRINTF(3, 4);
+int qg_buf_vprintf(struct qg_buf *buf, struct qg_err *err, const char *format, va_list args)
+    QG_PRINTF(3, 0);
 
 /* Moves the content out as a malloc'd string (never NULL on success: empty content is ""); NULL on
  * oom. */

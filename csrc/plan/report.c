@@ -36,15 +36,19 @@ static char *format_clean(struct qg_err *err, const char *format, va_list args) 
 }
 
 int qg_report_say(struct qg_report *report, struct qg_err *err, const char *format, ...) {
+    struct qg_buf *comment = &report->comment;
+    if (comment->length && qg_buf_add(comment, "\n", 1, err) < 0)
+        return -1;
+    size_t start = comment->length;
     va_list args;
     va_start(args, format);
-    QG_AUTO_STR char *line = format_clean(err, format, args);
+    int status = qg_buf_vprintf(comment, err, format, args);
     va_end(args);
-    if (!line)
+    if (status < 0)
         return -1;
-    if (report->comment.length && qg_buf_puts(&report->comment, "\n", err) < 0)
-        return -1;
-    return qg_buf_puts(&report->comment, line, err);
+    qg_text_clean_block(comment->data + start);
+    comment->length = start + strlen(comment->data + start);
+    return 0;
 }
 
 int qg_report_warn(struct qg_report *report, struct qg_err *err, const char *format, ...) {

@@ -23,14 +23,16 @@ int qg_need_add(json_t **list, const char *name, struct qg_err *err) {
 static int add_line(struct qg_buf *buf, const char *format, va_list args, struct qg_err *err)
     QG_PRINTF(2, 0);
 
+/* A line of its own, cleaned of what a terminal must not see. */
 static int add_line(struct qg_buf *buf, const char *format, va_list args, struct qg_err *err) {
-    QG_AUTO_STR char *line = NULL;
-    if (vasprintf(&line, format, args) < 0) {
-        line = NULL;
-        return qg_err_oom(err);
-    }
-    qg_text_clean_block(line);
-    return qg_buf_printf(buf, err, "%s%s", buf->length ? "\n" : "", line);
+    if (buf->length && qg_buf_add(buf, "\n", 1, err) < 0)
+        return -1;
+    size_t start = buf->length;
+    if (qg_buf_vprintf(buf, err, format, args) < 0)
+        return -1;
+    qg_text_clean_block(buf->data + start);
+    buf->length = start + strlen(buf->data + start);
+    return 0;
 }
 
 int qg_block_say(struct qg_block *block, struct qg_err *err, const char *format, ...) {

@@ -160,7 +160,7 @@ static int plan_device(struct qg_job *job, struct qg_block *block, const struct 
         qg_block_say(block, err, "%-19s: %s %s", how->key,
                      assignment ? "again with other options:" : "+", port) < 0)
         return -1;
-    QG_AUTO(json) json_t *old = json_deep_copy(assignment);
+    QG_AUTO(json) json_t *old = json_incref(qg_value_mutable(assignment));
     if (assignment && (!old || unassign(job, block, how->key, old, before, err) < 0))
         return -1;
     return assign(job, block, how, device, options, before, err);
@@ -195,7 +195,8 @@ int qg_assign_plan(struct qg_job *job, struct qg_block *block, const json_t *ref
     json_t *item;
     json_array_foreach(qg_value_mutable(refs), i, item) {
         const json_t *device = resolve(job, how->key, json_string_value(item), err);
-        if (!device || qg_value_append_take(devices, json_deep_copy(device), err) < 0)
+        if (!device ||
+            qg_value_append_take(devices, json_incref(qg_value_mutable(device)), err) < 0)
             return -1;
     }
     if (how->exact && plan_exact(job, block, how, devices, before, err) < 0)
