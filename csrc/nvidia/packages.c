@@ -203,7 +203,12 @@ json_t *qg_packages_all(struct qg_host *host, enum qg_family family, bool *known
     if (family == QG_FAMILY_FEDORA)
         return all_rpm(host, known, err);
     QG_AUTO(json) json_t *out = qg_value_object(err);
-    if (!out || read_dpkg(host, out, NULL, NULL, known, err) < 0)
+    QG_AUTO(json) json_t *broken = qg_value_object(err);
+    if (!out || !broken || read_dpkg(host, out, broken, NULL, known, err) < 0)
         return NULL;
+    if (json_object_update(out, broken) < 0) {
+        qg_err_oom(err);
+        return NULL;
+    }
     return QG_STEAL(out);
 }

@@ -10,7 +10,8 @@
 int qg_packages_read(struct qg_host *host, const struct qg_driver_want *want,
                      struct qg_driver_facts *facts, struct qg_err *err);
 
-/* Every package and its version; *known false where that cannot be asked. New mapping or NULL. */
+/* Every package and its version (its state where it is half-installed); *known false where that
+ * cannot be asked. New mapping or NULL. */
 json_t *qg_packages_all(struct qg_host *host, enum qg_family family, bool *known,
                         struct qg_err *err) QG_MUST_CHECK;
 

@@ -13,9 +13,9 @@
 /* The record, a mapping:
  *   files: path > {backup: path or null, sum: of what we wrote or null where we removed it}
  *   repositories, packages, removed, services: lists of names that we enabled, added, took away
- *   before: package > version when an unfinished transaction began
+ *   before, since: package > version when an unfinished transaction began, and when that was (ns)
  *   tmp: bytes that /tmp had before it was made larger
- *   initramfs: true while one has still to be made
+ *   initramfs, mkconfig, rebuild: true while that has still to be done
  *   boot: the boot during which we last changed something
  *   proof: {installed: package > version, files: path > time of change}
  * An empty mapping where there is none or it is damaged. New; NULL on failure. */

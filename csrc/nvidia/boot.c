@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Kernel arguments, boot loader entries, the initramfs, and services. */
+#include "nvidia/steps.h"
+
+#include "base/text.h"
+#include "doc/kernel_cmdline.h"
+#include "nvidia/lines.h"
+
+#include <stdio.h>
+#include <string.h>
+
+int qg_step_files(const struct qg_driver_job *job, struct qg_err *err) {
+    return qg_task_write_files(job->task, job->step->files, err);
+}
+
+int qg_boot_mkconfig(struct qg_task *task, const char *path, struct qg_err *err) {
+    const char *program =
+        qg_task_has_program(task, "grub2-mkconfig") ? "grub2-mkconfig" : "grub-mkconfig";
+    const char *argv[] = {program, "-o", path, NULL};
+    return qg_task_must(task, argv, err);
+}
+
+static bool keeps_nouveau_away(struct qg_span line) {
+    char text[4096];
+    qg_span_copy(line, text, sizeof(text));
+    for (const char *const *key = qg_nouveau_keys; *key; key++) {
+        for (const char *const *item = qg_nouveau_items; *item; item++) {
+            if (!qg_cmdline_has_item(text, *key, *item, QG_CMDLINE_ALL))
+                return false;
+        }
+    }
+    return true;
+}
+
+/* Looks at the kernel lines of a boot loader file that mean the kernel: *found counts them, *bad
+ * those without the arguments. */
+static void count_lines(const char *text, const char *word, const char *kernel, unsigned *found,
+                        unsigned *bad) {
+    bool meant = kernel == NULL;
+    struct qg_span line;
+    while (qg_line_next(&text, &line)) {
+        struct qg_span trimmed = qg_span_trim(line), rest = trimmed, first;
+        if (!qg_word_next(&rest, " \t", &first) || !qg_span_is(first, word))
+            continue;
+        if (!meant && !memmem(rest.at, rest.length, kernel, strlen(kernel)))
+            continue;
+        ++*found;
+        *bad += !keeps_nouveau_away(rest);
+    }
+}
+
+/* The entries where there are some (a boot loader that reads them has no lines in grub.cfg), else
+ * grub.cfg. */
+static int count_boot_lines(const struct qg_driver_job *job, unsigned *found, unsigned *bad,
+                            struct qg_err *err) {
+    struct qg_host *host = job->task->host;
+    QG_AUTO(names) char **names = qg_host_list(host, "/boot/loader/entries", err);
+    if (!names)
+        return -1;
+    QG_AUTO_STR char *tail = qg_text_format("-%s.conf", job->facts->kernel);
+    if (!tail)
+        return qg_err_oom(err);
+    for (char **name = names; *name; name++) {
+        QG_AUTO(buf) struct qg_buf text = {0};
+        QG_AUTO_STR char *path = qg_text_format("/boot/loader/entries/%s", *name);
+        if (!path)
+            return qg_err_oom(err);
+        if (!qg_text_ends(*name, tail))
+            continue;
+        if (qg_host_read(host, path, &text, NULL, err) < 0)
+            return -1;
+        count_lines(qg_buf_text(&text), "options", NULL, found, bad);
+    }
+    if (*found)
+        return 0;
+    QG_AUTO(buf) struct qg_buf config = {0};
+    if (qg_host_read(host, job->facts->grub_out, &config, NULL, err) < 0)
+        return -1;
+    count_lines(qg_buf_text(&config), "linux", job->facts->kernel, found, bad);
+    return 0;
+}
+
+static int verify_boot_lines(const struct qg_driver_job *job, struct qg_err *err) {
+    unsigned found = 0, bad = 0;
+    if (count_boot_lines(job, &found, &bad, err) < 0)
+        return -1;
+    if (bad)
+        return qg_err_set(
+            err, QG_ERR_IO,
+            "step nouveau: the boot loader still starts %s without the arguments that "
+            "keep nouveau away",
+            job->facts->kernel);
+    if (!found)
+        return qg_report_warn(job->task->report, err,
+                              "the boot loader has no entry for the kernel %s", job->facts->kernel);
+    return 0;
+}
+
+/* The initramfs holds a copy of modprobe.d. */
+static int make_initramfs(const struct qg_driver_job *job, struct qg_err *err) {
+    const char *kernel = job->facts->kernel;
+    QG_AUTO_STR char *image = qg_text_format("/boot/initrd.img-%s", kernel);
+    if (!image)
+        return qg_err_oom(err);
+    if (!kernel[0] || !qg_host_exists(job->task->host, image))
+        return 0;
+    const char *argv[] = {"update-initramfs", "-u", "-k", kernel, NULL};
+    return qg_task_must(job->task, argv, err);
+}
+
+int qg_boot_nouveau(const struct qg_driver_job *job, struct qg_err *err) {
+    bool fedora = job->facts->release.family == QG_FAMILY_FEDORA;
+    const char *flag = fedora ? "mkconfig" : "initramfs";
+    if (qg_task_flag(job->task, flag, true, err) < 0 ||
+        qg_task_write_files(job->task, job->step->files, err) < 0)
+        return -1;
+    if (fedora ? qg_boot_mkconfig(job->task, job->facts->grub_out, err) < 0 ||
+                     verify_boot_lines(job, err) < 0
+               : make_initramfs(job, err) < 0)
+        return -1;
+    return qg_task_flag(job->task, flag, false, err);
+}
+
+int qg_service_persistence(const struct qg_driver_job *job, struct qg_err *err) {
+    bool on = job->want->persistence == QG_SERVICE_ON;
+    const char *service = json_string_value(json_array_get(job->step->names, 0));
+    const char *argv[] = {"systemctl", on ? "enable" : "disable", service, NULL};
+    if (on && (qg_record_add(job->task->record, "services", service, err) < 0 ||
+               qg_record_save(job->task->host, job->task->record, err) < 0))
+        return -1;
+    if (qg_task_must(job->task, argv, err) < 0)
+        return -1;
+    return qg_task_change(job->task, "services", service,
+                          qg_value_text(on ? "disabled" : "enabled", err),
+                          qg_value_text(on ? "enabled" : "disabled", err), err);
+}

@@ -1,0 +1,423 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* nvidia.driver_removed: what the record says that we did, undone. */
+#include "nvidia/nvidia.h"
+#include "nvidia/packages.h"
+#include "nvidia/steps.h"
+
+#include "base/text.h"
+#include "doc/kernel_cmdline.h"
+#include "nvidia/edit.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What of the record is still there to undo. */
+struct undo {
+    struct qg_task *task;
+    const struct qg_driver_facts *facts;
+    json_t *packages; /* list: added by us and still there */
+    json_t *missing;  /* list: taken away by us and still away */
+    bool boot_files;  /* files of the boot loader came back */
+};
+
+static void undo_fini(struct undo *undo) {
+    json_decref(undo->packages);
+    json_decref(undo->missing);
+}
+QG_DEFINE_AUTO_FINI(undo, struct undo, undo_fini)
+
+static const json_t *recorded(const struct undo *undo, const char *list) {
+    return json_object_get(undo->task->record, list);
+}
+
+/* Sorts the record's packages by what is there now. */
+static int look_at_packages(struct undo *undo, struct qg_err *err) {
+    bool known;
+    QG_AUTO(json)
+    json_t *now = qg_packages_all(undo->task->host, undo->facts->release.family, &known, err);
+    undo->packages = qg_value_array(err);
+    undo->missing = qg_value_array(err);
+    if (!now || !undo->packages || !undo->missing)
+        return -1;
+    size_t index;
+    json_t *name;
+    json_array_foreach(recorded(undo, "packages"), index, name) {
+        if ((!known || json_object_get(now, json_string_value(name))) &&
+            qg_value_append_take(undo->packages, json_incref(name), err) < 0)
+            return -1;
+    }
+    json_array_foreach(recorded(undo, "removed"), index, name) {
+        if (known && !json_object_get(now, json_string_value(name)) &&
+            qg_value_append_take(undo->missing, json_incref(name), err) < 0)
+            return -1;
+    }
+    /* A killed run has not sorted out what was its own. */
+    const char *key;
+    json_t *unused;
+    const json_t *before = recorded(undo, "before");
+    json_object_foreach(now, key, unused) {
+        if (before && !json_object_get(before, key) &&
+            qg_value_append_take(undo->packages, qg_value_text(key, err), err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static bool has_name(const json_t *names, const char *wanted, size_t length) {
+    size_t index;
+    json_t *name;
+    json_array_foreach(names, index, name) {
+        if (json_string_length(name) == length &&
+            memcmp(json_string_value(name), wanted, length) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Fails where apt would take away more than is ours. */
+static int check_simulation(const struct undo *undo, const char *text, struct qg_err *err) {
+    for (const char *line = text; line; line = strchr(line, '\n')) {
+        line += *line == '\n';
+        size_t skip = qg_text_starts(line, "Remv ")   ? strlen("Remv ")
+                      : qg_text_starts(line, "Purg ") ? strlen("Purg ")
+                                                      : 0;
+        size_t length = strcspn(line + skip, " \n");
+        if (skip && !has_name(undo->packages, line + skip, length))
+            return qg_err_set(err, QG_ERR_IO,
+                              "%.*s needs packages of the driver and was not installed by this "
+                              "state: remove it first",
+                              (int)length, line + skip);
+    }
+    return 0;
+}
+
+static int remove_apt(const struct undo *undo, struct qg_err *err) {
+    static const char *const simulate[] = {"-s", "purge", NULL};
+    static const char *const purge[] = {"purge", NULL};
+    QG_AUTO(host_result) struct qg_host_result simulated = {0};
+    QG_AUTO(host_result) struct qg_host_result result = {0};
+    if (qg_task_wait_for_locks(undo->task, err) < 0 ||
+        qg_apt_get(undo->task, simulate, undo->packages, &simulated, err) < 0)
+        return -1;
+    if (simulated.exit_code)
+        return qg_task_failed(undo->task, "apt-get -s purge", &simulated, err);
+    if (check_simulation(undo, qg_buf_text(&simulated.out), err) < 0 ||
+        qg_apt_get(undo->task, purge, undo->packages, &result, err) < 0)
+        return -1;
+    return result.exit_code ? qg_task_failed(undo->task, "apt-get purge", &result, err) : 0;
+}
+
+/* rpm, not dnf: it removes what is named and nothing else, or says what needs it. */
+static int remove_rpm(const struct undo *undo, struct qg_err *err) {
+    size_t count = json_array_size(undo->packages), index;
+    json_t *name;
+    const char **argv = calloc(count + 4, sizeof(*argv));
+    if (!argv)
+        return qg_err_oom(err);
+    argv[0] = "rpm";
+    argv[1] = "-e";
+    argv[2] = "--";
+    json_array_foreach(undo->packages, index, name) {
+        argv[3 + index] = json_string_value(name);
+    }
+    int status =
+        qg_task_wait_for_locks(undo->task, err) < 0 ? -1 : qg_task_must(undo->task, argv, err);
+    free(argv);
+    return status;
+}
+
+static int remove_packages(const struct undo *undo, struct qg_err *err) {
+    undo->task->step = "packages";
+    if (!json_array_size(undo->packages))
+        return 0;
+    if (qg_task_packages_begin(undo->task, err) < 0)
+        return -1;
+    return undo->facts->release.family == QG_FAMILY_DEBIAN ? remove_apt(undo, err)
+                                                           : remove_rpm(undo, err);
+}
+
+/* ---- files ---- */
+
+static bool is_boot_file(const char *path, const char *grub_conf) {
+    return strcmp(path, grub_conf) == 0 || qg_text_starts(path, "/boot/loader/entries/");
+}
+
+/* Takes one kernel argument out of a file of the boot loader. New text or NULL. */
+static char *without_item(const char *text, bool entry, const char *key, const char *item,
+                          struct qg_err *err) {
+    if (!entry)
+        return qg_grub_remove_item(text, strlen(text), QG_GRUB_CMDLINE, key, item, err);
+    QG_AUTO(buf) struct qg_buf out = {0};
+    if (qg_edit_boot_entry_remove(text, key, item, &out, err) < 0)
+        return NULL;
+    return qg_buf_steal(&out, err);
+}
+
+/* The text without the arguments that the backup has not either. New text or NULL. */
+static char *without_nouveau(const char *text, const char *backup, bool entry, struct qg_err *err) {
+    QG_AUTO_STR char *now = strdup(text);
+    for (const char *const *key = qg_nouveau_keys; now && *key; key++) {
+        for (const char *const *item = qg_nouveau_items; now && *item; item++) {
+            QG_AUTO_STR char *before = without_item(backup, entry, *key, *item, err);
+            if (!before)
+                return NULL;
+            if (strcmp(before, backup) != 0)
+                continue; /* it was there before us */
+            char *next = without_item(now, entry, *key, *item, err);
+            if (!next)
+                return NULL;
+            free(now);
+            now = next;
+        }
+    }
+    if (!now)
+        qg_err_oom(err);
+    return QG_STEAL(now);
+}
+
+/* Undoes our part in a file that somebody changed since. New text, or NULL without an error where
+ * there is no telling it apart. */
+static char *undo_edit(const char *path, const char *now, const char *backup, struct qg_err *err) {
+    if (qg_text_starts(path, "/boot/loader/entries/"))
+        return without_nouveau(now, backup, true, err);
+    if (qg_text_ends(path, "/grub"))
+        return without_nouveau(now, backup, false, err);
+    if (qg_text_ends(path, "/dnf.conf")) {
+        QG_AUTO(buf) struct qg_buf out = {0};
+        if (qg_edit_dnf_include(now, "grubby-dummy", &out, err) < 0)
+            return NULL;
+        return qg_buf_steal(&out, err);
+    }
+    return NULL;
+}
+
+/* What a file is to hold again: *content owned by the caller, NULL for a file that goes; *leave
+ * where it is not to be touched. */
+static int old_content(const struct undo *undo, const char *path, const json_t *entry,
+                       char **content, bool *leave, struct qg_err *err) {
+    struct qg_host *host = undo->task->host;
+    const char *sum = qg_value_get_text(entry, "sum"), *kept = qg_value_get_text(entry, "backup");
+    QG_AUTO(buf) struct qg_buf now = {0};
+    QG_AUTO(buf) struct qg_buf backup = {0};
+    bool there, has_backup = false;
+    char sum_now[17];
+    if (qg_host_read(host, path, &now, &there, err) < 0 ||
+        (kept && qg_host_read(host, kept, &backup, &has_backup, err) < 0))
+        return -1;
+    qg_record_sum(qg_buf_text(&now), now.length, sum_now);
+    /* Begun and not done, gone by itself, or a package's file that goes with its package. */
+    *leave = (kept && !has_backup) || (sum && !there) ||
+             (!sum && (there || json_array_size(undo->packages)));
+    if (*leave)
+        return 0;
+    if (sum && strcmp(sum, sum_now) != 0) {
+        *content = undo_edit(path, qg_buf_text(&now), qg_buf_text(&backup), err);
+        *leave = !*content;
+        return err && err->kind ? -1 : 0;
+    }
+    if (kept)
+        *content = qg_buf_steal(&backup, err);
+    return kept && !*content ? -1 : 0;
+}
+
+/* One line for the change of a file. */
+static int note_file(const struct undo *undo, const char *path, const char *now,
+                     const char *content, struct qg_err *err) {
+    json_t *old = NULL, *new = NULL;
+    if (qg_changed_lines(now, content, &old, &new, err) < 0) {
+        json_decref(old);
+        json_decref(new);
+        return -1;
+    }
+    return qg_task_change(undo->task, "files", path, old, new, err);
+}
+
+static int undo_file(struct undo *undo, const char *path, const json_t *entry,
+                     const char *grub_conf, struct qg_err *err) {
+    struct qg_host *host = undo->task->host;
+    QG_AUTO_STR char *content = NULL;
+    QG_AUTO(buf) struct qg_buf now = {0};
+    bool leave, there;
+    if (old_content(undo, path, entry, &content, &leave, err) < 0 ||
+        qg_host_read(host, path, &now, &there, err) < 0)
+        return -1;
+    if (leave) {
+        if (there && json_is_string(json_object_get(entry, "sum")))
+            return qg_report_warn(undo->task->report, err, "%s was changed since: left as it is",
+                                  path);
+        return 0;
+    }
+    if (content && there && strcmp(content, qg_buf_text(&now)) == 0)
+        return 0;
+    undo->boot_files = undo->boot_files || is_boot_file(path, grub_conf);
+    if (!undo->task->report->test &&
+        (content ? qg_host_write(host, path, content, strlen(content), 0644, NULL, err)
+                 : qg_host_remove(host, path, NULL, err)) < 0)
+        return -1;
+    return note_file(undo, path, there ? qg_buf_text(&now) : NULL, content, err);
+}
+
+static int undo_files(struct undo *undo, const char *grub_conf, struct qg_err *err) {
+    const char *path;
+    json_t *entry;
+    undo->task->step = "files";
+    json_object_foreach((json_t *)(uintptr_t)recorded(undo, "files"), path, entry) {
+        if (undo_file(undo, path, entry, grub_conf, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* ---- the rest ---- */
+
+static int disable(const struct undo *undo, const char *id, struct qg_err *err) {
+    QG_AUTO_STR char *option = qg_text_format("%s.enabled", id);
+    QG_AUTO_STR char *off = qg_text_format("%s.enabled=0", id);
+    if (!option || !off)
+        return qg_err_oom(err);
+    const char *four[] = {"dnf", "config-manager", "--set-disabled", id, NULL};
+    const char *unset[] = {"dnf", "config-manager", "unsetopt", option, NULL};
+    const char *five[] = {"dnf", "config-manager", "setopt", off, NULL};
+    if (undo->task->manager == QG_MANAGER_DNF4)
+        return qg_task_must(undo->task, four, err);
+    QG_AUTO(host_result) struct qg_host_result result = {0};
+    if (qg_task_run(undo->task, unset, &result, err) < 0)
+        return -1;
+    return result.exit_code ? qg_task_must(undo->task, five, err) : 0;
+}
+
+static int disable_repositories(const struct undo *undo, struct qg_err *err) {
+    size_t index;
+    json_t *id;
+    undo->task->step = "repositories";
+    json_array_foreach(recorded(undo, "repositories"), index, id) {
+        const char *name = json_string_value(id);
+        if (!json_is_true(json_object_get(undo->facts->repositories, name)))
+            continue;
+        if (!undo->task->report->test && disable(undo, name, err) < 0)
+            return -1;
+        if (qg_task_change(undo->task, "repositories", name, qg_value_text("enabled", err),
+                           qg_value_text("disabled", err), err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* Puts back what stood in the driver's way. Not being able to is no reason to fail. */
+static int bring_back(const struct undo *undo, struct qg_err *err) {
+    static const char *const words[] = {"dnf", "-y", "install", "--allowerasing"};
+    size_t count = QG_ARRAY_LEN(words), index;
+    json_t *name;
+    undo->task->step = "packages";
+    if (!json_array_size(undo->missing) || undo->facts->release.family != QG_FAMILY_FEDORA)
+        return 0;
+    const char **argv = calloc(count + json_array_size(undo->missing) + 1, sizeof(*argv));
+    if (!argv)
+        return qg_err_oom(err);
+    memcpy(argv, words, sizeof(words));
+    json_array_foreach(undo->missing, index, name) {
+        argv[count + index] = json_string_value(name);
+    }
+    QG_AUTO(host_result) struct qg_host_result result = {0};
+    int status = qg_task_packages_begin(undo->task, err) < 0
+                     ? -1
+                     : qg_task_run(undo->task, argv, &result, err);
+    free(argv);
+    if (status == 0 && result.exit_code)
+        return qg_report_warn(undo->task->report, err,
+                              "%s was there before the driver and could not be installed again",
+                              json_string_value(json_array_get(undo->missing, 0)));
+    return status;
+}
+
+static int stop_services(const struct undo *undo, struct qg_err *err) {
+    size_t index;
+    json_t *service;
+    undo->task->step = "services";
+    json_array_foreach(recorded(undo, "services"), index, service) {
+        const char *name = json_string_value(service);
+        const char *argv[] = {"systemctl", "disable", name, NULL};
+        QG_AUTO(host_result) struct qg_host_result result = {0};
+        if (undo->facts->persistence && !undo->task->report->test &&
+            qg_task_run(undo->task, argv, &result, err) < 0)
+            return -1;
+        if (undo->facts->persistence &&
+            qg_task_change(undo->task, "services", name, qg_value_text("enabled", err),
+                           qg_value_text("disabled", err), err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int foretell_packages(const struct undo *undo, struct qg_err *err) {
+    size_t index;
+    json_t *name;
+    json_array_foreach(undo->packages, index, name) {
+        if (qg_task_change(undo->task, "packages", json_string_value(name),
+                           qg_value_text("installed", err), json_null(), err) < 0)
+            return -1;
+    }
+    json_array_foreach(undo->missing, index, name) {
+        if (qg_task_change(undo->task, "packages", json_string_value(name), json_null(),
+                           qg_value_text("installed", err), err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int dry_run(struct undo *undo, const char *grub_conf, struct qg_err *err) {
+    return stop_services(undo, err) < 0 || foretell_packages(undo, err) < 0 ||
+                   undo_files(undo, grub_conf, err) < 0 || disable_repositories(undo, err) < 0
+               ? -1
+               : qg_report_say(undo->task->report, err,
+                               "would undo what nvidia.driver_installed did here");
+}
+
+static int real_run(struct undo *undo, const char *grub_conf, struct qg_err *err) {
+    struct qg_task *task = undo->task;
+    int status = stop_services(undo, err) < 0 || remove_packages(undo, err) < 0 ||
+                         undo_files(undo, grub_conf, err) < 0 || bring_back(undo, err) < 0 ||
+                         disable_repositories(undo, err) < 0 ||
+                         (undo->boot_files && undo->facts->grub_out[0] &&
+                          qg_boot_mkconfig(task, undo->facts->grub_out, err) < 0)
+                     ? -1
+                     : 0;
+    struct qg_err ending = {0};
+    bool ended = qg_task_packages_end(task, &ending) == 0;
+    if (status < 0)
+        return -1;
+    if (!ended)
+        return qg_err_set(err, ending.kind, "%s", ending.text);
+    if (qg_record_drop(task->host, err) < 0)
+        return -1;
+    return qg_report_say(task->report, err,
+                         "The driver is removed, and what was done for it undone: restart the "
+                         "qube. The log is %s.",
+                         QG_DRIVER_LOG);
+}
+
+int qg_nvidia_driver_removed(struct qg_run *run, const json_t *args, struct qg_report *report,
+                             struct qg_err *err) {
+    static const char *const known[] = {"name", "timeout", "paths", NULL};
+    QG_AUTO(driver_want) struct qg_driver_want want = {0};
+    QG_AUTO(driver_facts) struct qg_driver_facts facts = {0};
+    QG_AUTO(task) struct qg_task task = {0};
+    QG_AUTO(undo) struct undo undo = {.task = &task, .facts = &facts};
+    if (qg_args_check(args, known, err) < 0 || qg_driver_want_init(&want, args, err) < 0 ||
+        qg_driver_facts_read(qg_run_host(run), &want, &facts, err) < 0 ||
+        qg_task_init(&task, run, report, want.timeout_ms, err) < 0)
+        return -1;
+    task.family = facts.release.family;
+    task.manager = facts.manager;
+    if (!json_object_size(task.record))
+        return qg_report_say(report, err, "%s",
+                             facts.has_module
+                                 ? "The driver here was not installed by nvidia.driver_installed: "
+                                   "there is no record of what to undo."
+                                 : "There is no driver here, and nothing to undo.");
+    if (look_at_packages(&undo, err) < 0)
+        return -1;
+    return report->test ? dry_run(&undo, want.grub_conf, err)
+                        : real_run(&undo, want.grub_conf, err);
+}

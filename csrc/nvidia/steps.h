@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* What each step of the driver's installation does. */
+#ifndef QG_NVIDIA_STEPS_H
+#define QG_NVIDIA_STEPS_H
+
+#include "nvidia/plan.h"
+#include "nvidia/task.h"
+
+/* What a step works on; all borrowed. */
+struct qg_driver_job {
+    struct qg_task *task;
+    const struct qg_driver_want *want;
+    const struct qg_driver_facts *facts;
+    const struct qg_driver_step *step;
+};
+
+typedef int qg_driver_act(const struct qg_driver_job *job, struct qg_err *err);
+
+qg_driver_act qg_apt_heal;
+qg_driver_act qg_apt_packages;
+qg_driver_act qg_dkms_module;
+
+qg_driver_act qg_dnf_repositories;
+qg_driver_act qg_dnf_grubby;
+qg_driver_act qg_dnf_flavor;
+qg_driver_act qg_dnf_tmp;
+qg_driver_act qg_dnf_packages;
+qg_driver_act qg_akmods_module;
+
+/* The files of the step, nothing else. */
+qg_driver_act qg_step_files;
+
+/* The step's files, then what makes them count: grub2-mkconfig, or the initramfs. */
+qg_driver_act qg_boot_nouveau;
+qg_driver_act qg_service_persistence;
+
+/* Gives /tmp the size back that it had before qg_dnf_tmp. */
+int qg_dnf_tmp_restore(struct qg_task *task, struct qg_err *err);
+
+/* Runs apt-get with these words behind the options that it always needs (NULL-terminated), and the
+ * names behind `--`; names may be NULL. The exit code is in result. */
+int qg_apt_get(struct qg_task *task, const char *const *words, const json_t *names,
+               struct qg_host_result *result, struct qg_err *err);
+
+/* `apt-get update`; servers that cannot be reached are noted in the task, not a failure. */
+int qg_apt_update(struct qg_task *task, struct qg_err *err);
+
+/* Simulates and then installs; names is a list. */
+int qg_apt_install(struct qg_task *task, const json_t *names, const json_t *held,
+                   struct qg_err *err);
+
+/* `dnf -y install`; says so where it fails because no repository can be reached. */
+int qg_dnf_install(struct qg_task *task, const json_t *names, struct qg_err *err);
+
+/* Runs grub2-mkconfig into path. */
+int qg_boot_mkconfig(struct qg_task *task, const char *path, struct qg_err *err);
+
+#endif
