@@ -136,7 +136,7 @@ static PyObject *mapping_out(const json_t *value) {
     QG_AUTO(py) PyObject *dict = PyDict_New();
     const char *key;
     json_t *item;
-    json_object_foreach((json_t *)(uintptr_t)value, key, item) {
+    json_object_foreach(qg_value_mutable(value), key, item) {
         QG_AUTO(py) PyObject *name = PyUnicode_FromString(key);
         QG_AUTO(py) PyObject *object = name ? qg_convert_out(item) : NULL;
         if (!dict || !object || PyDict_SetItem(dict, name, object) < 0)

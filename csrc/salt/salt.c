@@ -2,11 +2,13 @@
 #include "salt/salt.h"
 
 #include "gpu/gpu.h"
+#include "nvidia/nvidia.h"
 #include "qvm/job.h"
 
 #include <string.h>
 
-static const struct qg_function_entry *const tables[] = {qg_qvm_functions, qg_gpu_functions};
+static const struct qg_function_entry *const tables[] = {qg_qvm_functions, qg_gpu_functions,
+                                                         qg_nvidia_functions};
 
 static qg_function *find(const char *name) {
     for (size_t i = 0; i < QG_ARRAY_LEN(tables); i++)
