@@ -534,3 +534,22 @@ class TestDkms:
         assert re.search(r"error: too few arguments to function", logs[0].read_text())
         status = debian13.run(["dkms", "status"]).stdout
         assert re.search(r"nvidia-current-open/[\d.]+.*: (added|broken)", status)
+        # Purged at once, the half-configured package leaves no tree behind.
+        purge = ["apt-get", "-y", "-q", "purge", "nvidia-open-kernel-dkms"]
+        debian13.run(purge, check=True, timeout=600)
+        assert not list(debian13.root.glob("var/lib/dkms/nvidia*"))
+
+    def test_a_tree_without_its_source(self, debian: Bed) -> None:
+        """Only dkms 3.2 calls it broken, on stderr and with exit code 0; 3.0 says `added`."""
+        words = ["apt-get", "-y", "-q", "--no-install-recommends", "install", "dkms"]
+        debian.run(words, check=True, timeout=1800)
+        tree = debian.root / "var/lib/dkms/nvidia-current-open/550.163.01"
+        tree.mkdir(parents=True)
+        (tree / "source").symlink_to("/usr/src/nvidia-current-open-550.163.01")
+        status = debian.run(["dkms", "status"])
+        assert status.rc == 0
+        if debian.name == "debian12":
+            assert status.stdout == "nvidia-current-open/550.163.01: added\n"
+        else:
+            assert status.stdout == "nvidia-current-open/550.163.01: broken\n"
+            assert "Missing the module source directory" in status.stderr
