@@ -6,10 +6,6 @@
 #include "py/state.h"
 #include "salt/salt.h"
 
-struct qg_module_state *qg_module_state_of(PyObject *module) {
-    return PyModule_GetState(module);
-}
-
 PyDoc_STRVAR(functions_doc,
              "functions($module, /)\n--\n\nThe names of all functions that Run.call takes.");
 

@@ -11,7 +11,9 @@ struct qg_module_state {
 };
 
 /* The state behind a module; borrowed. */
-struct qg_module_state *qg_module_state_of(PyObject *module);
+static inline struct qg_module_state *qg_module_state_of(PyObject *module) {
+    return PyModule_GetState(module);
+}
 
 /* Makes the type Run for this module. New reference; NULL with an exception set. */
 PyObject *qg_run_type_new(PyObject *module);
