@@ -33,12 +33,19 @@ static void name_call(struct qg_call *call) {
               with_arg ? request->arg : "", request->dest);
 }
 
+/* The call has its outcome. */
+static void finish(struct qg_call *call) {
+    name_call(call);
+    if (call->landed)
+        call->landed(call, call->owner);
+}
+
 static void start(struct flight *flight, struct qg_call *call, const struct qg_transport *transport,
                   const struct qg_deadline *deadline) {
     struct qg_connection *connection = &flight->connections[flight->count];
     call->reply.cap = QG_REPLY_MAX;
     if (qg_connection_open(connection, transport, &call->request, deadline, &call->err) < 0) {
-        name_call(call);
+        finish(call);
         return;
     }
     flight->calls[flight->count++] = call;
@@ -51,10 +58,10 @@ static void land(struct flight *flight, size_t at) {
     if (call->err.kind == QG_ERR_NONE)
         qg_reply_parse(qg_buf_text(&call->reply), call->reply.length, &call->data,
                        &call->data_length, &call->err);
-    name_call(call);
     flight->count--;
     flight->connections[at] = flight->connections[flight->count];
     flight->calls[at] = flight->calls[flight->count];
+    finish(call);
 }
 
 /* Sends and receives what one connection can; true when its call is over. */

@@ -19,6 +19,9 @@ struct qg_call {
     const char *data; /* of an ok reply, inside reply; NULL while there is none */
     size_t data_length;
     struct qg_err err; /* how this call failed, named after its method and destination */
+    /* Called as soon as data or err is there, while others are still on their way; may be NULL. */
+    void (*landed)(struct qg_call *call, void *owner);
+    void *owner;
 };
 
 void qg_call_fini(struct qg_call *call);

@@ -32,13 +32,15 @@ static size_t bdf_length(const char *text) {
 }
 
 static void copy_bdf(const char *text, size_t length, char out[16]) {
-    char full[16];
-    snprintf(full, sizeof(full), "%s%.*s", length < 12 ? "0000:" : "", (int)length, text);
-    for (size_t i = 0; i < sizeof(full); i++) {
-        out[i] = full[i] == '_' ? ':' : (char)tolower((unsigned char)full[i]);
-        if (!full[i])
-            break;
+    static const char domain[] = "0000:";
+    size_t used = 0;
+    if (length < strlen("0000:01:00.0")) {
+        memcpy(out, domain, strlen(domain));
+        used = strlen(domain);
     }
+    for (size_t i = 0; i < length; i++)
+        out[used++] = text[i] == '_' ? ':' : (char)tolower((unsigned char)text[i]);
+    out[used] = '\0';
 }
 
 bool qg_bdf_normalise(const char *text, char out[16]) {

@@ -234,13 +234,36 @@ static int take(struct qg_qube *qube, const struct qg_call *call, struct qg_err 
     return -1;
 }
 
-static int take_all(struct qg_qube *qube, const struct qg_batch *batch, size_t from,
-                    struct qg_err *err) {
-    for (size_t i = from; i < batch->count; i++) {
-        if (take(qube, &batch->calls[i], err) < 0)
-            return -1;
-        if (qube->known && !qube->exists)
-            return 0; /* nothing else can be known of it */
+/* Where the answers of a round go, and the first thing that went wrong with one. */
+struct taking {
+    struct qg_qube *qube;
+    struct qg_err err;
+};
+
+/* An answer is read while the others are still on their way. */
+static void take_landed(struct qg_call *call, void *owner) {
+    struct taking *taking = owner;
+    bool missing =
+        taking->qube->known && !taking->qube->exists; /* nothing else can be known of it */
+    if (!missing)
+        take(taking->qube, call, &taking->err);
+}
+
+/* Runs the calls from `from` on; those added for this qube, from `own` on, are read as they land.
+ */
+static int run_round(struct qg_qube *qube, struct qg_batch *batch, size_t from, size_t own,
+                     const struct qg_client *client, struct qg_err *err) {
+    struct taking taking = {.qube = qube};
+    for (size_t i = own; i < batch->count; i++) {
+        batch->calls[i].landed = take_landed;
+        batch->calls[i].owner = &taking;
+    }
+    if (qg_batch_run(batch, from, client, err) < 0)
+        return -1;
+    if (taking.err.kind != QG_ERR_NONE && !(qube->known && !qube->exists)) {
+        if (err && err->kind == QG_ERR_NONE)
+            *err = taking.err;
+        return -1;
     }
     return 0;
 }
@@ -355,12 +378,12 @@ int qg_qube_observe(struct qg_qube *qube, const struct qg_want *want,
     size_t first = batch->count;
     if (!(qube->known && !qube->exists) && add_first_round(qube, want, batch, err) < 0)
         return -1;
-    if (qg_batch_run(batch, 0, client, err) < 0 || take_all(qube, batch, first, err) < 0)
+    if (run_round(qube, batch, 0, first, client, err) < 0)
         return -1;
     if (!qube->exists)
         return 0;
     size_t second = batch->count;
-    if (add_second_round(qube, want, batch, err) < 0 || batch->count == second)
-        return batch->count == second ? 0 : -1;
-    return qg_batch_run(batch, second, client, err) < 0 ? -1 : take_all(qube, batch, second, err);
+    if (add_second_round(qube, want, batch, err) < 0)
+        return -1;
+    return batch->count == second ? 0 : run_round(qube, batch, second, second, client, err);
 }

@@ -191,16 +191,18 @@ static int apply(struct qg_job *job, struct qg_report *report, struct qg_err *er
     return 0;
 }
 
+/* The blocks' lines are clean already. */
 static int add_comment(const struct qg_job *job, bool framed, struct qg_report *report,
                        struct qg_err *err) {
+    struct qg_buf *comment = &report->comment;
     for (size_t i = 0; i < job->count; i++) {
         const struct qg_block *block = &job->blocks[i];
-        const char *text = qg_buf_text(&block->comment);
-        int status = framed  ? qg_report_say(report, err, "%s====== ['%s'] ======\n%s",
-                                            i ? "\n" : "", block->action->name, text)
-                     : *text ? qg_report_say(report, err, "%s", text)
-                             : 0;
-        if (status < 0)
+        if (framed && qg_buf_printf(comment, err, "%s====== ['%s'] ======\n", i ? "\n\n" : "",
+                                    block->action->name) < 0)
+            return -1;
+        const char *between = !framed && comment->length && block->comment.length ? "\n" : "";
+        if (qg_buf_puts(comment, between, err) < 0 ||
+            qg_buf_puts(comment, qg_buf_text(&block->comment), err) < 0)
             return -1;
     }
     size_t i;
