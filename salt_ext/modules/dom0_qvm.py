@@ -190,7 +190,8 @@ def present(vmname, *varargs, **kwargs):
     differs.
 
     template, label, class (AppVM, StandaloneVM, TemplateVM, DispVM), mem (MiB), vcpus, flags
-    (``proxy``, ``net``, ``hvm``, ``hvm-template``, ``standalone``). A StandaloneVM with a template is a clone of it.
+    (``proxy``, ``net``, ``hvm``, ``hvm-template``, ``standalone``). A StandaloneVM with a
+    template is a clone of it.
 
     CLI Example:
 

@@ -147,7 +147,8 @@ def present(name, **kwargs):
     differs.
 
     template, label, class (AppVM, StandaloneVM, TemplateVM, DispVM), mem (MiB), vcpus, flags
-    (``proxy``, ``net``, ``hvm``, ``hvm-template``, ``standalone``). A StandaloneVM with a template is a clone of it.
+    (``proxy``, ``net``, ``hvm``, ``hvm-template``, ``standalone``). A StandaloneVM with a
+    template is a clone of it.
 
     .. code-block:: yaml
 
