@@ -52,11 +52,11 @@ struct qg_action {
     int (*plan)(struct qg_job *job, struct qg_block *block, struct qg_err *err);
 };
 
-extern const struct qg_action qg_action_exists, qg_action_missing, qg_action_running,
-    qg_action_halted, qg_action_present, qg_action_absent, qg_action_clone, qg_action_prefs,
-    qg_action_devices, qg_action_service, qg_action_features, qg_action_tags, qg_action_firewall,
-    qg_action_start, qg_action_shutdown, qg_action_kill, qg_action_pause, qg_action_unpause,
-    qg_action_run;
+extern const struct qg_action qg_action_state, qg_action_exists, qg_action_missing,
+    qg_action_running, qg_action_halted, qg_action_present, qg_action_absent, qg_action_clone,
+    qg_action_prefs, qg_action_devices, qg_action_service, qg_action_features, qg_action_tags,
+    qg_action_firewall, qg_action_start, qg_action_shutdown, qg_action_kill, qg_action_pause,
+    qg_action_unpause, qg_action_run;
 
 /* Adds a name to need->features or need->classes, once. */
 int qg_need_add(json_t **list, const char *name, struct qg_err *err);

@@ -4,10 +4,12 @@
 
 #include "base/text.h"
 
+#include <ctype.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-static const char *const keys[] = {"flags", NULL};
+static const char *const keys[] = {"flags", "check", NULL};
 
 static int existence_need(struct qg_block *block, struct qg_need *need, struct qg_err *err) {
     bool template;
@@ -24,7 +26,8 @@ static int existence_need(struct qg_block *block, struct qg_need *need, struct q
 /* True where the qube is there and, where the flag `template` asks for it, a TemplateVM. */
 static int is_there(struct qg_job *job, struct qg_block *block, bool *there, struct qg_err *err) {
     bool template;
-    if (qg_body_flag(&block->body, "template", &template, err) < 0)
+    if (qg_body_flag(&block->body, "template", &template, err) < 0 ||
+        qg_body_use(&block->body, "check", err) < 0)
         return -1;
     *there =
         job->qube.exists && (!template || strcmp(qg_qube_class(&job->qube), "TemplateVM") == 0);
@@ -74,6 +77,39 @@ static int halted_plan(struct qg_job *job, struct qg_block *block, struct qg_err
                : qg_block_fail(block, err, "Qube %s is %s, not halted", job->name, job->qube.power);
 }
 
+/* The power state in lower case, the way `qvm.state` asks for it and answers. */
+static json_t *lower_state(const char *state, struct qg_err *err) {
+    QG_AUTO_STR char *lower = strdup(state);
+    if (!lower) {
+        qg_err_oom(err);
+        return NULL;
+    }
+    for (char *at = lower; *at; at++)
+        *at = (char)tolower((unsigned char)*at);
+    return qg_value_text(lower, err);
+}
+
+/* Passes where the state is one of the words; `status`, or no word at all, always passes. */
+static int state_plan(struct qg_job *job, struct qg_block *block, struct qg_err *err) {
+    bool exists;
+    if (qg_job_must_exist(job, block, &exists, err) < 0 || !exists)
+        return exists ? -1 : 0;
+    block->data = lower_state(job->qube.power, err);
+    if (!block->data)
+        return -1;
+    bool passes = json_array_size(block->body.words) == 0;
+    size_t i;
+    json_t *word;
+    json_array_foreach(block->body.words, i, word) {
+        const char *text = json_string_value(word);
+        passes = passes ||
+                 (text && (strcasecmp(text, job->qube.power) == 0 || strcmp(text, "status") == 0));
+    }
+    return passes ? qg_block_say(block, err, "%s", job->qube.power)
+                  : qg_block_fail(block, err, "Qube %s is %s", job->name, job->qube.power);
+}
+
+const struct qg_action qg_action_state = {"state", NULL, power_need, state_plan};
 const struct qg_action qg_action_exists = {"exists", keys, existence_need, exists_plan};
 const struct qg_action qg_action_missing = {"missing", keys, existence_need, missing_plan};
 const struct qg_action qg_action_running = {"running", keys, power_need, running_plan};

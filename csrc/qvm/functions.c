@@ -43,6 +43,7 @@ QG_QVM_FUNCTION(exists)
 QG_QVM_FUNCTION(missing)
 QG_QVM_FUNCTION(running)
 QG_QVM_FUNCTION(halted)
+QG_QVM_FUNCTION(state)
 QG_QVM_FUNCTION(present)
 QG_QVM_FUNCTION(prefs)
 QG_QVM_FUNCTION(service)
@@ -55,6 +56,24 @@ QG_QVM_FUNCTION(shutdown)
 QG_QVM_FUNCTION(kill)
 QG_QVM_FUNCTION(pause)
 QG_QVM_FUNCTION(unpause)
+
+/* qvm.check: `exists`, or `missing` as its word or under the key check. */
+static int function_check(struct qg_run *run, const json_t *args, struct qg_report *report,
+                          struct qg_err *err) {
+    QG_AUTO(body) struct qg_body body = {0};
+    if (qg_body_init(&body, json_object_get(args, "body"), err) < 0)
+        return -1;
+    struct qg_err problem = {0};
+    const json_t *key = qg_body_get(&body, "check", &problem);
+    const json_t *value = key ? key : json_array_get(body.words, 0);
+    const char *word = value ? json_string_value(value) : "exists";
+    if (word && strcmp(word, "exists") == 0)
+        return run_one(run, &qg_action_exists, args, report, err);
+    if (word && strcmp(word, "missing") == 0)
+        return run_one(run, &qg_action_missing, args, report, err);
+    return qg_err_set(err, QG_ERR_INVALID, "check: '%s' is not exists or missing",
+                      word ? word : "?");
+}
 
 static const struct qg_action *action_named(const char *name) {
     for (size_t i = 0; i < QG_ARRAY_LEN(default_order); i++)
@@ -183,6 +202,10 @@ const struct qg_function_entry qg_qvm_functions[] = {
     {"qvm.kill", function_kill},
     {"qvm.pause", function_pause},
     {"qvm.unpause", function_unpause},
+    {"qvm.check", function_check},
+    {"qvm.state", function_state},
+    {"qvm.create", function_present},
+    {"qvm.remove", function_absent},
     {"qvm.vm", function_vm},
     {NULL, NULL},
 };
