@@ -20,7 +20,7 @@ static int wrong(const char *key, const json_t *value, const char *right, struct
                       right);
 }
 
-int qg_args_check(const json_t *args, const char *const *known, struct qg_err *err) {
+int qg_driver_args_check(const json_t *args, const char *const *known, struct qg_err *err) {
     if (!json_is_object(args))
         return qg_err_set(err, QG_ERR_INVALID, "the arguments are a %s, not a mapping",
                           qg_value_type_name(args));
@@ -40,7 +40,7 @@ int qg_args_check(const json_t *args, const char *const *known, struct qg_err *e
     return 0;
 }
 
-int qg_args_bool(const json_t *args, const char *key, bool *out, struct qg_err *err) {
+int qg_driver_args_bool(const json_t *args, const char *key, bool *out, struct qg_err *err) {
     const json_t *value = given(args, key);
     if (!value)
         return 0;
@@ -50,7 +50,7 @@ int qg_args_bool(const json_t *args, const char *key, bool *out, struct qg_err *
     return 0;
 }
 
-int qg_args_text(const json_t *args, const char *key, const char **out, struct qg_err *err) {
+int qg_driver_args_text(const json_t *args, const char *key, const char **out, struct qg_err *err) {
     const json_t *value = given(args, key);
     if (!value)
         return 0;
@@ -66,9 +66,9 @@ static bool is_path(const char *text) {
            !qg_text_ends(text, "/..") && !strpbrk(text, "\n\r\t");
 }
 
-int qg_args_path(const json_t *args, const char *key, const char **out, struct qg_err *err) {
+int qg_driver_args_path(const json_t *args, const char *key, const char **out, struct qg_err *err) {
     const char *text = NULL;
-    if (qg_args_text(args, key, &text, err) < 0)
+    if (qg_driver_args_text(args, key, &text, err) < 0)
         return -1;
     if (!text)
         return 0;
@@ -85,7 +85,7 @@ static bool to_number(const json_t *value, int64_t *out) {
     return json_is_integer(value);
 }
 
-int qg_args_seconds(const json_t *args, const char *key, int64_t *out, struct qg_err *err) {
+int qg_driver_args_seconds(const json_t *args, const char *key, int64_t *out, struct qg_err *err) {
     const json_t *value = given(args, key);
     int64_t number = 0;
     if (!value)
@@ -114,7 +114,7 @@ static bool to_size(const char *text, uint64_t *out) {
     return true;
 }
 
-int qg_args_size(const json_t *args, const char *key, uint64_t *out, struct qg_err *err) {
+int qg_driver_args_size(const json_t *args, const char *key, uint64_t *out, struct qg_err *err) {
     const json_t *value = given(args, key);
     if (!value)
         return 0;
@@ -127,7 +127,7 @@ int qg_args_size(const json_t *args, const char *key, uint64_t *out, struct qg_e
     return 0;
 }
 
-bool qg_args_is_name(const char *text) {
+bool qg_driver_args_is_name(const char *text) {
     static const char more[] = ".+-_:~@";
     size_t length = strlen(text);
     if (!length || length > 200 || text[0] == '-' || text[0] == '.')
@@ -142,12 +142,12 @@ bool qg_args_is_name(const char *text) {
 }
 
 static int add_name(json_t *list, const char *key, const json_t *name, struct qg_err *err) {
-    if (!json_is_string(name) || !qg_args_is_name(json_string_value(name)))
+    if (!json_is_string(name) || !qg_driver_args_is_name(json_string_value(name)))
         return wrong(key, name, "a list of names", err);
     return qg_value_append_take(list, qg_value_text(json_string_value(name), err), err);
 }
 
-int qg_args_names(const json_t *args, const char *key, json_t **out, struct qg_err *err) {
+int qg_driver_args_names(const json_t *args, const char *key, json_t **out, struct qg_err *err) {
     const json_t *value = given(args, key);
     *out = NULL;
     if (!value)
@@ -171,8 +171,8 @@ int qg_args_names(const json_t *args, const char *key, json_t **out, struct qg_e
     return 0;
 }
 
-int qg_args_word(const json_t *args, const char *key, const char *const *words, int *out,
-                 struct qg_err *err) {
+int qg_driver_args_word(const json_t *args, const char *key, const char *const *words, int *out,
+                        struct qg_err *err) {
     const json_t *value = given(args, key);
     if (!value)
         return 0;

@@ -57,7 +57,8 @@ int qg_nvidia_prime_offload(struct qg_run *run, const json_t *args, struct qg_re
         "export __VK_LAYER_NV_optimus=NVIDIA_only\n"
         "exec \"$@\"\n";
     const char *path = "/usr/local/bin/nvrun";
-    if (qg_args_check(args, known, err) < 0 || qg_args_path(args, "path", &path, err) < 0 ||
+    if (qg_driver_args_check(args, known, err) < 0 ||
+        qg_driver_args_path(args, "path", &path, err) < 0 ||
         manage_file(run, report, path, script, 0755, err) < 0)
         return -1;
     bool would = report->result == QG_RESULT_WOULD;
@@ -77,7 +78,7 @@ int qg_nvidia_swap_minimized(struct qg_run *run, const json_t *args, struct qg_r
                              struct qg_err *err) {
     static const char *const known[] = {"name", NULL};
     static const char path[] = "/etc/sysctl.d/99-qvm-gpu-swap.conf";
-    if (qg_args_check(args, known, err) < 0 ||
+    if (qg_driver_args_check(args, known, err) < 0 ||
         manage_file(run, report, path, "vm.swappiness = 0\n", 0644, err) < 0)
         return -1;
     if (!report->test && qg_report_has_changes(report) &&
@@ -130,7 +131,7 @@ int qg_nvidia_nouveau_disabled(struct qg_run *run, const json_t *args, struct qg
     static const char *const known[] = {"name", "timeout", "kernel", "paths", NULL};
     QG_AUTO(driver_want) struct qg_driver_want want = {0};
     QG_AUTO(driver_facts) struct qg_driver_facts facts = {0};
-    if (qg_args_check(args, known, err) < 0 || qg_driver_want_init(&want, args, err) < 0 ||
+    if (qg_driver_args_check(args, known, err) < 0 || qg_driver_want_init(&want, args, err) < 0 ||
         qg_driver_facts_read(qg_run_host(run), &want, &facts, err) < 0 ||
         qg_driver_check_supported(&facts.release, err) < 0)
         return -1;

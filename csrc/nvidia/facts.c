@@ -155,7 +155,7 @@ static json_t *read_kernels(struct qg_host *host, struct qg_err *err) {
         count++;
     qsort(names, count, sizeof(*names), compare_versions);
     for (char **name = names; *name; name++) {
-        if (qg_args_is_name(*name) &&
+        if (qg_driver_args_is_name(*name) &&
             qg_value_append_take(kernels, qg_value_text(*name, err), err) < 0)
             return NULL;
     }
@@ -187,7 +187,7 @@ static int saved_kernel(struct qg_host *host, char *out, size_t size, struct qg_
                 qg_span_trim((struct qg_span){.at = line.at + 8, .length = line.length - 8}), out,
                 size);
     }
-    if (!qg_args_is_name(out))
+    if (!qg_driver_args_is_name(out))
         out[0] = '\0';
     return 0;
 }
@@ -201,7 +201,7 @@ static int newest_kernel(struct qg_host *host, char *out, size_t size, struct qg
     for (char **name = names; *name; name++) {
         const char *release = *name + strlen(prefix);
         if (!qg_text_starts(*name, prefix) || strstr(release, "rescue") ||
-            !qg_args_is_name(release))
+            !qg_driver_args_is_name(release))
             continue;
         if (!out[0] || qg_version_compare(release, out) > 0)
             snprintf(out, size, "%s", release);
@@ -226,7 +226,7 @@ static int read_booted(struct qg_host *host, struct qg_driver_facts *out, struct
             return -1;
         qg_parse_proc_version(line, out->booted, sizeof(out->booted));
     }
-    if (!qg_args_is_name(out->booted))
+    if (!qg_driver_args_is_name(out->booted))
         out->booted[0] = '\0';
     return 0;
 }

@@ -303,7 +303,7 @@ int qg_nvidia_status(struct qg_run *run, const json_t *args, struct qg_report *r
                      struct qg_err *err) {
     QG_AUTO(driver_facts) struct qg_driver_facts facts = {0};
     struct qg_verdict verdict;
-    if (qg_args_check(args, no_keys, err) < 0 || read_status(run, &facts, &verdict, err) < 0)
+    if (qg_driver_args_check(args, no_keys, err) < 0 || read_status(run, &facts, &verdict, err) < 0)
         return -1;
     QG_AUTO(json) json_t *data = qg_verdict_value(&verdict, err);
     QG_AUTO(json) json_t *more = qg_driver_facts_value(&facts, err);
@@ -319,7 +319,7 @@ int qg_nvidia_version(struct qg_run *run, const json_t *args, struct qg_report *
                       struct qg_err *err) {
     QG_AUTO(driver_facts) struct qg_driver_facts facts = {0};
     struct qg_verdict verdict;
-    if (qg_args_check(args, no_keys, err) < 0 || read_status(run, &facts, &verdict, err) < 0)
+    if (qg_driver_args_check(args, no_keys, err) < 0 || read_status(run, &facts, &verdict, err) < 0)
         return -1;
     const char *versions[] = {verdict.loaded, facts.module.version, verdict.nvml.driver};
     static const char *const keys[] = {"loaded", "installed", "library"};
@@ -336,7 +336,7 @@ int qg_nvidia_version(struct qg_run *run, const json_t *args, struct qg_report *
 
 int qg_nvidia_cards(struct qg_run *run, const json_t *args, struct qg_report *report,
                     struct qg_err *err) {
-    if (qg_args_check(args, no_keys, err) < 0)
+    if (qg_driver_args_check(args, no_keys, err) < 0)
         return -1;
     report->data = qg_driver_cards(qg_run_host(run), err);
     return report->data ? 0 : -1;

@@ -166,7 +166,8 @@ int qg_nvidia_kernel_ready(struct qg_run *run, const json_t *args, struct qg_rep
     QG_AUTO(driver_facts) struct qg_driver_facts facts = {0};
     QG_AUTO(task) struct qg_task task = {0};
     bool wanted = false;
-    if (qg_args_check(args, known, err) < 0 || qg_args_bool(args, "install", &wanted, err) < 0)
+    if (qg_driver_args_check(args, known, err) < 0 ||
+        qg_driver_args_bool(args, "install", &wanted, err) < 0)
         return -1;
     QG_AUTO(json) json_t *rest = qg_value_merge(NULL, args, err);
     if (!rest)
