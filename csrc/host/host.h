@@ -35,6 +35,7 @@ struct qg_host_command {
     const char *const
         *env;             /* NULL-terminated NAME=value added to a clean environment; may be NULL */
     bool separate_stderr; /* stderr goes to on_line only, not to the result */
+    bool unprivileged;    /* as nobody, where we are root: a question that writes nothing */
     /* Each whole line as it comes, cleaned, without its newline; may be NULL. */
     void (*on_line)(void *data, const char *line);
     void *data;

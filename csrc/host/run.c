@@ -83,6 +83,7 @@ struct launch {
     char *const *argv;
     char *const *env;
     int out, errors, problem;
+    bool unprivileged;
 };
 
 static void mark_inherited(unsigned first) {
@@ -102,6 +103,17 @@ static void reset_signals(void) {
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+enum { NOBODY = 65534 };
+
+/* Raw calls: glibc's would look for other threads, of which a forked child has none. */
+static bool drop_privileges(const struct launch *launch) {
+    if (!launch->unprivileged || geteuid() != 0)
+        return true;
+    return syscall(SYS_setgroups, 0, NULL) == 0 &&
+           syscall(SYS_setresgid, NOBODY, NOBODY, NOBODY) == 0 &&
+           syscall(SYS_setresuid, NOBODY, NOBODY, NOBODY) == 0;
+}
+
 /* The child's part: async-signal-safe calls only. Ends in exec or by sending errno. */
 static _Noreturn void launch_child(const struct launch *launch) {
     reset_signals();
@@ -110,7 +122,7 @@ static _Noreturn void launch_child(const struct launch *launch) {
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     if (null >= 0 && dup2(null, 0) == 0 && dup2(launch->out, 1) == 1 &&
         dup2(launch->errors, 2) == 2 && (!launch->root[0] || chroot(launch->root) == 0) &&
-        chdir("/") == 0) {
+        chdir("/") == 0 && drop_privileges(launch)) {
         mark_inherited(3);
         execve(launch->path, launch->argv, launch->env);
     }
@@ -207,7 +219,8 @@ static int start_child(const struct qg_host *host, const char *path, struct chil
                             .env = env,
                             .out = out,
                             .errors = child->command->separate_stderr ? errors : out,
-                            .problem = problem_in};
+                            .problem = problem_in,
+                            .unprivileged = child->command->unprivileged};
     child->pid = fork_child(&launch);
     if (child->pid < 0)
         return qg_err_errno(err, "cannot run %s", path);

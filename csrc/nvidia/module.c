@@ -130,7 +130,7 @@ static void read_version(struct qg_host *host, const char *path, char *out, size
 static int ask_modinfo(struct qg_host *host, const char *path, char *out, size_t size,
                        struct qg_err *err) {
     const char *argv[] = {"modinfo", "-F", "version", path, NULL};
-    struct qg_host_command command = {.argv = argv, .separate_stderr = true};
+    struct qg_host_command command = {.argv = argv, .separate_stderr = true, .unprivileged = true};
     struct qg_deadline deadline = qg_deadline_in(MODINFO_MS);
     QG_AUTO(host_result) struct qg_host_result result = {0};
     struct qg_err problem = {0};

@@ -108,7 +108,7 @@ static bool use_proof(struct qg_host *host, const json_t *wanted, struct qg_driv
 /* Runs rpm with these arguments; *known false where it cannot run. */
 static int ask_rpm(struct qg_host *host, const char *const *argv, json_t *installed, bool *known,
                    struct qg_err *err) {
-    struct qg_host_command command = {.argv = argv, .separate_stderr = true};
+    struct qg_host_command command = {.argv = argv, .unprivileged = true};
     struct qg_deadline deadline = qg_deadline_in(QUERY_MS);
     QG_AUTO(host_result) struct qg_host_result result = {0};
     struct qg_err problem = {0};
@@ -118,7 +118,8 @@ static int ask_rpm(struct qg_host *host, const char *const *argv, json_t *instal
             return 0;
         return qg_err_set(err, problem.kind, "rpm -q: %s", problem.text);
     }
-    *known = true;
+    /* Its exit code only counts what is not installed. */
+    *known = !strstr(qg_buf_text(&result.out), "error: ");
     return qg_parse_rpm_list(qg_buf_text(&result.out), installed, err);
 }
 
@@ -186,12 +187,12 @@ static json_t *all_rpm(struct qg_host *host, bool *known, struct qg_err *err) {
     const char *argv[] = {"rpm", "-qa", "--qf", rpm_format, NULL};
     struct all_lines lines = {0};
     struct qg_host_command command = {
-        .argv = argv, .separate_stderr = true, .on_line = collect_line, .data = &lines};
+        .argv = argv, .unprivileged = true, .on_line = collect_line, .data = &lines};
     struct qg_deadline deadline = qg_deadline_in(QUERY_MS);
     QG_AUTO(host_result) struct qg_host_result result = {0};
     struct qg_err problem = {0};
     int status = qg_host_run(host, &command, &deadline, &result, &problem);
-    *known = status == 0 && !lines.err.kind;
+    *known = status == 0 && !lines.err.kind && result.exit_code == 0;
     if (*known)
         status = qg_parse_rpm_list(qg_buf_text(&lines.text), out, err);
     qg_buf_fini(&lines.text);

@@ -258,6 +258,31 @@ static int undo_file(struct undo *undo, const char *path, const json_t *entry,
     return note_file(undo, path, there ? qg_buf_text(&now) : NULL, content, err);
 }
 
+/* The driver's package passed our arguments on to boot loader entries that we never wrote. */
+static int undo_entries(struct undo *undo, const char *grub_conf, struct qg_err *err) {
+    const json_t *files = recorded(undo, "files");
+    const char *path;
+    json_t *content;
+    if (!json_object_get(files, grub_conf))
+        return 0;
+    json_object_foreach(undo->facts->files, path, content) {
+        if (!qg_text_starts(path, "/boot/loader/entries/") || json_object_get(files, path))
+            continue;
+        const char *now = json_string_value(content);
+        QG_AUTO_STR char *text = without_nouveau(now, "", true, err);
+        if (!text)
+            return -1;
+        if (strcmp(text, now) == 0)
+            continue;
+        if (!undo->task->report->test &&
+            qg_host_write(undo->task->host, path, text, strlen(text), 0644, NULL, err) < 0)
+            return -1;
+        if (note_file(undo, path, now, text, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 static int undo_files(struct undo *undo, const char *grub_conf, struct qg_err *err) {
     const char *path;
     json_t *entry;
@@ -266,7 +291,7 @@ static int undo_files(struct undo *undo, const char *grub_conf, struct qg_err *e
         if (undo_file(undo, path, entry, grub_conf, err) < 0)
             return -1;
     }
-    return 0;
+    return undo_entries(undo, grub_conf, err);
 }
 
 /* ---- the rest ---- */
