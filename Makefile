@@ -14,6 +14,8 @@ ARGS ?=
 
 # What the extension is made of: a change of one of these builds it again.
 CORE := $(wildcard csrc/*.txt csrc/*.py csrc/*/*.[ch]) setup.py salt_ext/defaults.yaml
+SHIPPED = $(CORE) $(PACKAGE) $(shell find salt_ext states packaging -type f \
+	! -path '*/__pycache__/*' ! -name '*.so')
 PACKAGE := setup.py pyproject.toml salt_ext/__init__.py
 
 ## Everyday:
@@ -89,12 +91,10 @@ soak: install ## hours of states against the sandbox; ARGS goes to tools/soak
 ## What is shipped:
 
 .PHONY: srv
-srv: $(STAMPS)/static ## build/srv: the tree for file_roots, nothing needed but libc
-	@tools/srv
+srv: build/srv/_modules/_qvm_gpu_core.abi3.so ## build/srv: the tree for file_roots, nothing needed but libc
 
 .PHONY: wheel
-wheel: install $(STAMPS)/static .venv/.release ## dist/: one abi3 wheel, checked, and an sdist
-	@tools/wheel
+wheel: install $(STAMPS)/wheel ## dist/: one abi3 wheel, checked, and an sdist
 
 .PHONY: package
 package: srv ## dist/: the RPM for dom0 and the Debian package
@@ -156,4 +156,14 @@ $(STAMPS)/core: $(CORE) .venv/.filled | $(STAMPS)
 # Position-independent archives for what carries its libraries with it.
 $(STAMPS)/static: tools/static-libs csrc/libs.txt .venv/.filled
 	@tools/static-libs build/static
+	@touch $@
+
+build/srv/_modules/_qvm_gpu_core.abi3.so: $(SHIPPED) tools/srv $(STAMPS)/static
+	@tools/srv
+
+ifeq ($(wildcard dist/saltext*.whl),)
+.PHONY: $(STAMPS)/wheel
+endif
+$(STAMPS)/wheel: $(SHIPPED) tools/wheel $(STAMPS)/static .venv/.release
+	@tools/wheel
 	@touch $@
