@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "gpu/gpu.h"
 
+#include "gpu/functions.h"
 #include "gpu/map.h"
 #include "gpu/present.h"
 
@@ -20,5 +21,13 @@ static int function_map(struct qg_run *run, const json_t *args, struct qg_report
 const struct qg_function_entry qg_gpu_functions[] = {
     {"qvm_gpu.map", function_map},
     {"qvm_gpu.present", qg_gpu_present},
+    {"qvm_gpu.absent", qg_gpu_absent},
+    {"qvm_gpu.attached", qg_gpu_attached},
+    {"qvm_gpu.ready", qg_gpu_ready},
+    {"qvm_gpu.hidden", qg_gpu_hidden},
+    {"qvm_gpu.shown", qg_gpu_shown},
+    {"qvm_gpu.cards", qg_gpu_cards},
+    {"qvm_gpu.preflight", qg_gpu_preflight},
+    {"qvm_gpu.plan", qg_gpu_plan},
     {NULL, NULL},
 };

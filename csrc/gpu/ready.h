@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Observing what preflight checks. */
+#ifndef QG_GPU_READY_H
+#define QG_GPU_READY_H
+
+#include "gpu/survey.h"
+
+/* The arguments that say what is to be checked; NULL-terminated. */
+extern const char *const qg_ready_keys[];
+
+/* Takes a survey and checks what args ask about: {passed, card: object or null, checks}. New
+ * mapping; NULL on failure. */
+json_t *qg_ready_check(struct qg_run *run, const json_t *args, struct qg_survey *survey,
+                       struct qg_err *err) QG_MUST_CHECK;
+
+#endif
