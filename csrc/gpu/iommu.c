@@ -267,7 +267,7 @@ static int add_member(const struct qg_pci_device *of, const struct qg_pci_device
     return qg_value_append_take(json_object_get(out, key), qg_value_text(member->bdf, err), err);
 }
 
-/* A sentence about what makes the group what it is. */
+/* A sentence about what makes the group what it is; shared: not by its own functions alone. */
 static json_t *reason(const struct qg_iommu *iommu, const struct group *group, bool shared,
                       struct qg_err *err) {
     const struct qg_pci_device *devices = iommu->tree->devices;
@@ -300,14 +300,14 @@ json_t *qg_iommu_value(const struct qg_iommu *iommu, size_t device, struct qg_er
         if (!out || qg_value_set_take(out, lists[i], qg_value_array(err), err) < 0)
             return NULL;
     }
-    bool shared = false;
     for (size_t i = 0; i < iommu->tree->count; i++) {
         if (i == device || iommu->of[i] != iommu->of[device])
             continue;
-        shared = true;
         if (add_member(&devices[device], &devices[i], out, err) < 0)
             return NULL;
     }
+    bool shared = json_array_size(json_object_get(out, "bridges")) ||
+                  json_array_size(json_object_get(out, "blocks"));
     if (qg_value_set_take(out, "sure", qg_value_text(qg_iommu_sure_name(group->sure), err), err) <
             0 ||
         qg_value_set_take(out, "reason", reason(iommu, group, shared, err), err) < 0)

@@ -57,7 +57,7 @@ START_TEST(separates_behind_a_port_with_acs) {
         {"0000:00:02.0", NULL, 0x8086, 0x4680, 0x030000, QG_PCIE_INTEGRATED, ACS_NONE, false, 0},
         CARD("01", "0000:00:01.0"),
     };
-    CHECK_GROUP(rows, "0000:01:00.0", "0000:01:00.1", "", "", "certain", "has no ACS");
+    CHECK_GROUP(rows, "0000:01:00.0", "0000:01:00.1", "", "", "certain", "separates");
     CHECK_GROUP(rows, "0000:01:00.1", "0000:01:00.0", "", "", "certain", "");
     CHECK_GROUP(rows, "0000:00:01.0", "", "", "", "certain", "separates");
     CHECK_GROUP(rows, "0000:00:02.0", "", "", "", "certain", "separates");
