@@ -62,3 +62,114 @@ def map_(prefs=None, devices=None, paths=None, **kwargs):
     pillar = __pillar__.get("nvidia-driver") or {}
     run = _shim.new_run(__opts__, __pillar__)
     return _shim.data_answer(run, "qvm_gpu.map", {"pillar": pillar, "over": over})
+
+
+def cards():
+    """
+    The graphics cards of this computer, each with all functions of its slot, as a list of mappings.
+
+    What a card is, where it sits (``bdf``, ``port``), who has it (``assigned``, ``attached``),
+    whether it is dom0's ``display`` (null: nothing here tells), which driver holds each function,
+    and its IOMMU ``group`` with how sure that is.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local qvm_gpu.cards
+    """
+    return _shim.data_answer(_new_run(), "qvm_gpu.cards", {})
+
+
+def preflight(devices=None, qube=None, **kwargs):
+    """
+    What has to be in order before a qube gets the card: ``{passed, card, checks}``, each check with
+    ``status`` (ok, warn, fail), ``reason`` and ``cure``, in the order of the steps.
+
+    devices: ``auto``, or a vendor, model, address, port or identity. qube: who is to have it.
+    template, label, memory, root_size: of the qube to be made. force: take dom0's display too.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local qvm_gpu.preflight nvidia template=fedora-41-xfce
+    """
+    return _shim.data_answer(_new_run(), "qvm_gpu.preflight", _given(devices, qube, kwargs))
+
+
+def plan(state, name, **kwargs):
+    """
+    What a state of ``qvm_gpu`` would do, as data: ``{result, comment, changes}`` of its dry run.
+
+    state: present, absent, attached, ready, hidden or shown. The rest: its arguments.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local qvm_gpu.plan present gpu devices=auto
+    """
+    args = {**_shim.public(kwargs), "state": state, "name": name}
+    return _shim.data_answer(_new_run(), "qvm_gpu.plan", args)
+
+
+def _new_run():
+    return _shim.new_run(__opts__, __pillar__)
+
+
+def _given(devices, qube, kwargs):
+    """The arguments that were given."""
+    named = {"devices": devices, "qube": qube}
+    return {**_shim.public(kwargs), **{k: v for k, v in named.items() if v is not None}}
+
+
+def _data(function, kwargs):
+    run = _shim.new_run(__opts__, __pillar__)
+    return _shim.data_answer(run, f"qvm_gpu.{function}", _shim.public(kwargs))
+
+
+def cards():
+    """
+    The graphics cards of this machine with all their functions: BDF, port, identity, names, the
+    qubes that have them, whether it is dom0's display, and which driver holds it.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local qvm_gpu.cards
+    """
+    return _data("cards", {})
+
+
+def preflight(**kwargs):
+    """
+    The checks before a qube gets the card: ``{passed, card, checks}``, each check ok, warn or fail
+    with its reason and its cure.
+
+    devices: the card, ``auto`` by default. force: also dom0's display. qube, template, label,
+    memory (MiB), root_size: what the qube is going to be; all optional.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local qvm_gpu.preflight devices=auto
+    """
+    return _data("preflight", kwargs)
+
+
+def plan(state, **kwargs):
+    """
+    What a state of ``qvm_gpu`` would do, as data: ``{result, comment, changes, steps}``.
+
+    state: its name, e.g. ``present``; the other arguments are the state's own.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local qvm_gpu.plan present name=gpu devices=auto
+    """
+    return _data("plan", {**kwargs, "state": state})
