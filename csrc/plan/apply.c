@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 #include "qubes/device.h"
+#include "wire/firewall.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -329,8 +330,10 @@ static bool is_done(const struct qg_step *step, const struct qg_qube *qube) {
         return qg_qube_has_tag(qube, step->name);
     case QG_STEP_TAG_REMOVE:
         return !qg_qube_has_tag(qube, step->name);
-    case QG_STEP_FIREWALL_SET:
-        return json_equal(qube->firewall, step->extra);
+    case QG_STEP_FIREWALL_SET: {
+        QG_AUTO(json) json_t *rules = qg_firewall_rules(qube->firewall, NULL);
+        return json_equal(rules, step->extra);
+    }
     case QG_STEP_ASSIGN:
         return holds_assignment(qube, step);
     case QG_STEP_UNASSIGN:
