@@ -13,4 +13,10 @@ nvidia-driver--qube:
     - devices: {{ devices }}
     - menu_items: qubes-run-terminal.desktop
 
+{% else %}
+
+nvidia-driver--driver:
+  nvidia.driver_installed:
+    - paths: {{ paths }}
+
 {% endif %}
