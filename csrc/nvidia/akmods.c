@@ -168,6 +168,17 @@ static int wait_for_end(struct qg_task *task, struct qg_err *err) {
     return qg_task_wait_for_locks(task, err);
 }
 
+/* dnf would not put a package in the place of itself. */
+static int remove_built(const struct qg_driver_job *job, struct qg_err *err) {
+    QG_AUTO_STR char *package = qg_text_format("kmod-nvidia-%s", job->facts->kernel);
+    if (!package)
+        return qg_err_oom(err);
+    if (!json_object_get(job->facts->installed, package))
+        return 0;
+    const char *argv[] = {"rpm", "-e", package, NULL};
+    return qg_task_wait_for_locks(job->task, err) < 0 ? -1 : qg_task_must(job->task, argv, err);
+}
+
 int qg_akmods_module(const struct qg_driver_job *job, struct qg_err *err) {
     struct qg_task *task = job->task;
     bool rebuild = qg_task_has_flag(task, "rebuild");
@@ -184,7 +195,8 @@ int qg_akmods_module(const struct qg_driver_job *job, struct qg_err *err) {
                           .since_ns = json_integer_value(json_object_get(task->record, "since"))};
     enum state state = BUILDING;
     QG_AUTO_STR char *failed = NULL;
-    if (!rebuild && wait_for_build(task, &build, &state, &failed, err) < 0)
+    if (rebuild ? remove_built(job, err) < 0
+                : wait_for_build(task, &build, &state, &failed, err) < 0)
         return -1;
     if (state == FAILED)
         return build_failed(task, build.kernel, failed, err);

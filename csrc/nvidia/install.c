@@ -6,7 +6,10 @@
 
 #include <string.h>
 
-enum { NVML_MS = 20 * 1000 };
+enum {
+    NVML_MS = 20 * 1000,
+    CLEAN_UP_MS = 60 * 1000, /* also where the state's own time is over */
+};
 
 /* Foretells a step's changes. */
 static int foretell(const struct qg_driver_step *step, struct qg_report *report,
@@ -113,7 +116,7 @@ static int do_step(enum qg_driver_step_id id, struct qg_task *task,
     if (act_of(id, facts->release.family)(&job, err) < 0 || refresh(task, want, facts, err) < 0 ||
         check_done(id, want, facts, err) < 0)
         return -1;
-    return qg_buf_printf(done, err, "%s%s", done->length ? "; " : "", step->text);
+    return qg_buf_printf(done, err, "%s%s", done->length ? "\n  " : "", step->text);
 }
 
 /* Notes the module that there was and is. */
@@ -130,6 +133,9 @@ static int note_module(struct qg_task *task, const struct qg_driver_facts *facts
 /* What must happen whether the steps ended well or not. */
 static int clean_up(struct qg_task *task, struct qg_err *err) {
     struct qg_err first = {0};
+    int64_t least = qg_clock_ms() + CLEAN_UP_MS;
+    if (task->deadline.at_ms < least)
+        task->deadline.at_ms = least;
     (void)qg_dnf_tmp_restore(task, &first);
     (void)qg_task_packages_end(task, &first);
     return first.kind ? qg_err_set(err, first.kind, "%s", first.text) : 0;
@@ -219,7 +225,7 @@ static int conclude(struct qg_task *task, const struct qg_driver_facts *facts, c
         return -1;
     if (!done[0])
         return 0;
-    return qg_report_say(task->report, err, "Done: %s.", done) < 0 ||
+    return qg_report_say(task->report, err, "Done:\n  %s", done) < 0 ||
                    qg_report_say(task->report, err, "The log is %s.", QG_DRIVER_LOG) < 0
                ? -1
                : 0;

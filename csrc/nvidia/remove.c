@@ -312,6 +312,18 @@ static int disable(const struct undo *undo, const char *id, struct qg_err *err) 
     return result.exit_code ? qg_task_must(undo->task, five, err) : 0;
 }
 
+/* dnf5 leaves a file that says nothing any more. */
+static int drop_empty_override(const struct undo *undo, struct qg_err *err) {
+    static const char path[] = "/etc/dnf/repos.override.d/99-config_manager.repo";
+    QG_AUTO(buf) struct qg_buf text = {0};
+    bool found;
+    if (qg_host_read(undo->task->host, path, &text, &found, err) < 0)
+        return -1;
+    return found && !strchr(qg_buf_text(&text), '[')
+               ? qg_host_remove(undo->task->host, path, NULL, err)
+               : 0;
+}
+
 static int disable_repositories(const struct undo *undo, struct qg_err *err) {
     size_t index;
     json_t *id;
@@ -326,7 +338,7 @@ static int disable_repositories(const struct undo *undo, struct qg_err *err) {
                            qg_value_text("disabled", err), err) < 0)
             return -1;
     }
-    return 0;
+    return undo->task->report->test ? 0 : drop_empty_override(undo, err);
 }
 
 /* Puts back what stood in the driver's way. Not being able to is no reason to fail. */
