@@ -2,15 +2,16 @@
 #include "gpu/present.h"
 
 #include "base/text.h"
+#include "gpu/card.h"
 #include "gpu/map.h"
 #include "qvm/job.h"
 
 #include <string.h>
 
 static const char *const keys[] = {
-    "name",    "template",  "class",      "label",        "mem",  "memory",     "vcpus",
-    "devices", "exact",     "features",   "services",     "tags", "menu_items", "prefs",
-    "netvm",   "autostart", "permissive", "strict_reset", NULL,
+    "name",       "template", "class", "label",     "mem",          "memory",
+    "vcpus",      "devices",  "exact", "features",  "services",     "tags",
+    "menu_items", "prefs",    "netvm", "autostart", "strict_reset", NULL,
 };
 
 /* The bodies of the actions that make the qube. */
@@ -81,8 +82,35 @@ static int put_needs(json_t *prefs, struct qg_err *err) {
                : 0;
 }
 
-static int make_prefs(const json_t *args, const json_t *defaults, struct bodies *bodies,
-                      struct qg_err *err) {
+/* The functions of the card that a word means (`auto`, a vendor, a model, an address), new list. */
+static json_t *card_devices(struct qg_run *run, const char *word, struct qg_err *err) {
+    QG_AUTO(pci_tree) struct qg_pci_tree tree = {0};
+    const json_t *available = qg_run_pci(run, false, err);
+    if (!available || qg_pci_tree_read(qg_run_host(run), &tree, err) < 0)
+        return NULL;
+    QG_AUTO(json) json_t *cards = qg_cards_find(available, &tree, err);
+    const json_t *card = cards ? qg_cards_pick(cards, word, false, err) : NULL;
+    return card ? qg_card_refs(card, err) : NULL;
+}
+
+/* A list is taken as it is, a word is a card, nothing at all is the one card that there is. */
+static json_t *devices_of(struct qg_run *run, const json_t *args, struct qg_err *err) {
+    json_t *devices = json_object_get(args, "devices");
+    if (!devices || json_is_null(devices))
+        return card_devices(run, QG_CARD_AUTO, err);
+    return json_is_string(devices) ? card_devices(run, json_string_value(devices), err)
+                                   : json_incref(devices);
+}
+
+/* How the devices are assigned. */
+static int put_steering(const json_t *args, json_t *prefs, struct qg_err *err) {
+    return put(prefs, "exact", json_object_get(args, "exact"), err) < 0
+               ? -1
+               : put(prefs, "pci_strictreset", json_object_get(args, "strict_reset"), err);
+}
+
+static int make_prefs(struct qg_run *run, const json_t *args, const json_t *defaults,
+                      struct bodies *bodies, struct qg_err *err) {
     json_t *prefs = bodies->prefs = qg_value_object(err);
     const json_t *more = json_object_get(args, "prefs");
     json_t *memory = json_object_get(args, "memory");
@@ -104,10 +132,9 @@ static int make_prefs(const json_t *args, const json_t *defaults, struct bodies 
         if (put(prefs, key, value, err) < 0)
             return -1;
     }
-    return put(prefs, "pcidevs", pick(args, "devices", defaults, "devices"), err) < 0 ||
-                   put(prefs, "exact", json_object_get(args, "exact"), err) < 0
+    return qg_value_set_take(prefs, "pcidevs", devices_of(run, args, err), err) < 0
                ? -1
-               : 0;
+               : put_steering(args, prefs, err);
 }
 
 static int make_features(const json_t *args, struct bodies *bodies, struct qg_err *err) {
@@ -150,7 +177,8 @@ int qg_gpu_present(struct qg_run *run, const json_t *args, struct qg_report *rep
     if (!name)
         return qg_err_set(err, QG_ERR_INVALID, "name: a qube's name is expected");
     if (make_present(args, defaults, &bodies, err) < 0 ||
-        make_prefs(args, defaults, &bodies, err) < 0 || make_features(args, &bodies, err) < 0 ||
+        make_prefs(run, args, defaults, &bodies, err) < 0 ||
+        make_features(args, &bodies, err) < 0 ||
         wrap_list(args, "services", "enable", &bodies.service, err) < 0 ||
         wrap_list(args, "tags", "add", &bodies.tags, err) < 0)
         return -1;

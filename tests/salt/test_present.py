@@ -153,3 +153,45 @@ def test_execution_functions_honour_test(sandbox, minion):
     assert not sandbox.writing_calls()
     assert minion.call("qvm.prefs", "work", "memory=555")["retcode"] == 0
     assert values(sandbox, "work")["memory"] == "555"
+
+
+AUTO = ["00_01.0-00_00.0", "00_01.0-00_00.1"]
+
+
+@pytest.mark.parametrize("devices", [None, "auto", "nvidia", "10de:2504", "01:00.0"])
+def test_the_card_is_found(sandbox, minion, devices):
+    body = {} if devices is None else {"devices": devices}
+    dry = minion.one("qvm_gpu.present", "gpu", body, test=True)
+    assert dry["result"] is None, dry["comment"]
+    assert dry["changes"]["qvm.prefs"]["pcidevs"]["new"] == AUTO
+    assert minion.one("qvm_gpu.present", "gpu", body)["result"] is True
+    sandbox.clear_log()
+    second = minion.one("qvm_gpu.present", "gpu", body)
+    assert second["result"] is True and second["changes"] == {}
+    assert len(sandbox.log()) <= 4
+
+
+def test_two_alike_are_listed_instead_of_guessed(machine, minion_for):
+    sandbox = machine("two-alike")
+    state = minion_for(sandbox).one("qvm_gpu.present", "gpu", {"devices": "auto"})
+    assert state["result"] is False
+    assert "0000:01:00.0" in state["comment"] and "0000:02:00.0" in state["comment"]
+    assert not sandbox.writing_calls()
+
+
+def test_a_pillar_of_one_line_is_enough(sandbox, minion):
+    for path in STATES.rglob("*"):
+        if path.is_file():
+            minion.write(str(path.relative_to(STATES)), path.read_text("utf-8"))
+    (state,) = minion.apply("nvidia-driver", 'pillar={"nvidia-driver": {"devices": "auto"}}')
+    assert state["result"] is True, state["comment"]
+    assert state["changes"]["qvm.prefs"]["pcidevs"]["new"] == AUTO
+
+
+def test_reset_can_be_loosened_and_tightened(sandbox, minion):
+    for strict, option in ((False, True), (True, False)):
+        body = {"strict_reset": strict}
+        assert minion.one("qvm_gpu.present", "gpu", body)["result"] is True
+        assigned = sandbox.ok("admin.vm.device.pci.Assigned", "gpu")
+        assert ("_no-strict-reset='True'" in assigned) is option
+        assert minion.one("qvm_gpu.present", "gpu", body)["changes"] == {}
