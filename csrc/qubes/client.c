@@ -37,6 +37,7 @@ void qg_batch_fini(struct qg_batch *batch) {
     for (size_t i = 0; i < batch->count; i++)
         qg_call_fini(&batch->calls[i]);
     free(batch->calls);
+    json_decref(batch->texts);
     *batch = (struct qg_batch){0};
 }
 
@@ -53,6 +54,22 @@ int qg_batch_add(struct qg_batch *batch, const char *method, const char *arg, co
     batch->calls[batch->count++] =
         (struct qg_call){.request = {.method = method, .arg = arg, .dest = dest}};
     return 0;
+}
+
+int qg_batch_add_device(struct qg_batch *batch, const char *devclass, const char *operation,
+                        const char *dest, struct qg_err *err) {
+    if (!*devclass ||
+        strspn(devclass, "abcdefghijklmnopqrstuvwxyz0123456789_-") != strlen(devclass))
+        return qg_err_set(err, QG_ERR_INVALID,
+                          "devices: '%.60s' is no device class (pci, usb, block, mic)", devclass);
+    if (!batch->texts && !(batch->texts = qg_value_array(err)))
+        return -1;
+    if (qg_value_append_take(batch->texts,
+                             qg_value_format(err, "admin.vm.device.%s.%s", devclass, operation),
+                             err) < 0)
+        return -1;
+    const json_t *method = json_array_get(batch->texts, json_array_size(batch->texts) - 1);
+    return qg_batch_add(batch, json_string_value(method), NULL, dest, err);
 }
 
 int qg_batch_run(struct qg_batch *batch, size_t from, const struct qg_client *client,

@@ -4,6 +4,7 @@
 #define QG_QUBES_CLIENT_H
 
 #include "base/log.h"
+#include "doc/value.h"
 #include "net/call.h"
 
 /* Where and how; borrowed by everything that calls. Opens nothing by itself. */
@@ -29,6 +30,7 @@ int qg_client_do(const struct qg_client *client, const char *method, const char 
 struct qg_batch {
     struct qg_call *calls;
     size_t count, size;
+    json_t *texts; /* those that the batch keeps itself */
 };
 
 void qg_batch_fini(struct qg_batch *batch);
@@ -36,6 +38,11 @@ QG_DEFINE_AUTO_FINI(batch, struct qg_batch, qg_batch_fini)
 
 int qg_batch_add(struct qg_batch *batch, const char *method, const char *arg, const char *dest,
                  struct qg_err *err);
+
+/* As qg_batch_add with `admin.vm.device.CLASS.OPERATION`, a text that the batch keeps. A class that
+ * cannot be one is QG_ERR_INVALID. */
+int qg_batch_add_device(struct qg_batch *batch, const char *devclass, const char *operation,
+                        const char *dest, struct qg_err *err);
 
 /* Runs those added since the last run; each call's outcome stays in batch->calls in the order of
  * adding. */

@@ -268,39 +268,17 @@ static int run_round(struct qg_qube *qube, struct qg_batch *batch, size_t from, 
     return 0;
 }
 
-/* The method's text for a device class, kept in a table of the batch's lifetime: static for the
- * usual ones. */
-static const char *device_method(const char *devclass, bool attached) {
-    static const struct {
-        const char *class, *assigned, *attached;
-    } methods[] = {
-        {"pci", "admin.vm.device.pci.Assigned", "admin.vm.device.pci.Attached"},
-        {"usb", "admin.vm.device.usb.Assigned", "admin.vm.device.usb.Attached"},
-        {"block", "admin.vm.device.block.Assigned", "admin.vm.device.block.Attached"},
-        {"mic", "admin.vm.device.mic.Assigned", "admin.vm.device.mic.Attached"},
-        {"webcam", "admin.vm.device.webcam.Assigned", "admin.vm.device.webcam.Attached"},
-    };
-    for (size_t i = 0; i < QG_ARRAY_LEN(methods); i++)
-        if (strcmp(methods[i].class, devclass) == 0)
-            return attached ? methods[i].attached : methods[i].assigned;
-    return NULL;
-}
-
 static int add_devices(struct qg_qube *qube, const struct qg_want *want, struct qg_batch *batch,
                        struct qg_err *err) {
     size_t i;
     json_t *item;
     json_array_foreach(qg_value_mutable(want->classes), i, item) {
         const char *class = json_string_value(item);
-        if (!device_method(class, false))
-            return qg_err_set(err, QG_ERR_INVALID,
-                              "devices: class '%s' is not known (pci, usb, block, mic or webcam)",
-                              class);
         if (!json_object_get(qube->devices, class) &&
-            qg_batch_add(batch, device_method(class, false), NULL, qube->name, err) < 0)
+            qg_batch_add_device(batch, class, "Assigned", qube->name, err) < 0)
             return -1;
         if (want->attached && !json_object_get(qube->attached, class) &&
-            qg_batch_add(batch, device_method(class, true), NULL, qube->name, err) < 0)
+            qg_batch_add_device(batch, class, "Attached", qube->name, err) < 0)
             return -1;
     }
     return 0;

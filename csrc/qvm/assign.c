@@ -40,10 +40,8 @@ static int fail_not_there(const char *key, const char *text, const json_t *avail
                       known.length ? known.data : "none");
 }
 
-/* The device that a text means; asks dom0 again where the list is from an earlier state. Borrowed.
- */
-static const json_t *resolve(struct qg_job *job, const char *key, const char *text,
-                             struct qg_err *err) {
+const json_t *qg_assign_resolve(struct qg_job *job, const char *key, const char *text,
+                                struct qg_err *err) {
     struct qg_device_ref ref;
     if (qg_device_ref_parse(text, &ref, err) < 0)
         return NULL;
@@ -89,33 +87,63 @@ static int note_ports(struct qg_job *job, struct qg_block *block, const char *ke
     return qg_step_change_take(step, QG_STEAL(path), json_incref(before), QG_STEAL(after), err);
 }
 
+struct qg_step *qg_assign_drop(struct qg_job *job, const char *devclass, const json_t *assignment,
+                               struct qg_err *err) {
+    QG_AUTO(json) json_t *extra = qg_value_object(err);
+    if (!extra ||
+        qg_value_set_take(extra, "device", json_incref(qg_value_mutable(assignment)), err) < 0)
+        return NULL;
+    return qg_plan_add(&job->plan, QG_STEP_UNASSIGN, &job->qube, devclass, NULL, QG_STEAL(extra),
+                       err);
+}
+
+struct qg_step *qg_assign_add(struct qg_job *job, const char *devclass, const char *mode,
+                              const json_t *device, const json_t *options, struct qg_err *err) {
+    QG_AUTO(json) json_t *extra = qg_value_object(err);
+    if (!extra ||
+        (options &&
+         qg_value_set_take(extra, "options", json_incref(qg_value_mutable(options)), err) < 0) ||
+        qg_value_set_take(extra, "device", json_deep_copy(device), err) < 0)
+        return NULL;
+    return qg_plan_add(&job->plan, QG_STEP_ASSIGN, &job->qube, devclass, mode, QG_STEAL(extra),
+                       err);
+}
+
 static int unassign(struct qg_job *job, struct qg_block *block, const char *key,
                     const json_t *assignment, json_t *before, struct qg_err *err) {
-    QG_AUTO(json) json_t *extra = qg_value_object(err);
-    if (!extra || qg_value_set_take(extra, "device", json_deep_copy(assignment), err) < 0)
-        return -1;
-    if (!qg_plan_add(&job->plan, QG_STEP_UNASSIGN, &job->qube, "pci", NULL, QG_STEAL(extra), err))
-        return -1;
-    return note_ports(job, block, key, before, err);
+    return qg_assign_drop(job, "pci", assignment, err) ? note_ports(job, block, key, before, err)
+                                                       : -1;
 }
 
 static int assign(struct qg_job *job, struct qg_block *block, const struct qg_assign *how,
                   const json_t *device, json_t *options, json_t *before, struct qg_err *err) {
-    QG_AUTO(json) json_t *extra = qg_value_object(err);
-    if (!extra || qg_value_set_take(extra, "options", json_incref(options), err) < 0 ||
-        qg_value_set_take(extra, "device", json_deep_copy(device), err) < 0)
-        return -1;
-    if (!qg_plan_add(&job->plan, QG_STEP_ASSIGN, &job->qube, "pci", mode_required, QG_STEAL(extra),
-                     err))
-        return -1;
-    return note_ports(job, block, how->key, before, err);
+    return qg_assign_add(job, "pci", mode_required, device, options, err)
+               ? note_ports(job, block, how->key, before, err)
+               : -1;
 }
 
-static const json_t *assignment_of(const struct qg_qube *qube, const json_t *device) {
+const json_t *qg_assign_find(const struct qg_qube *qube, const char *devclass,
+                             const json_t *device) {
     size_t i;
     json_t *assignment;
-    json_array_foreach(qg_qube_assignments(qube, "pci"), i, assignment) {
+    json_array_foreach(qg_qube_assignments(qube, devclass), i, assignment) {
         if (qg_device_same(assignment, device))
+            return assignment;
+    }
+    return NULL;
+}
+
+const json_t *qg_assign_find_stale(const struct qg_qube *qube, const char *devclass,
+                                   const json_t *device) {
+    const char *port = qg_value_get_text(device, "port_id");
+    const char *backend = qg_value_get_text(device, "backend_domain");
+    size_t i;
+    json_t *assignment;
+    json_array_foreach(qg_qube_assignments(qube, devclass), i, assignment) {
+        const char *other = qg_value_get_text(assignment, "backend_domain");
+        if (strcmp(qg_value_get_text(assignment, "port_id"), port) == 0 &&
+            strcmp(other ? other : "dom0", backend ? backend : "dom0") == 0 &&
+            !qg_device_same(assignment, device))
             return assignment;
     }
     return NULL;
@@ -146,10 +174,24 @@ static int is_as_wanted(const json_t *assignment, const json_t *wanted, bool *fi
     return 0;
 }
 
+/* qubesd would keep the assignment of what was at this port before, and the qube could not start.
+ */
+static int drop_stale(struct qg_job *job, struct qg_block *block, const char *key,
+                      const json_t *device, json_t *before, struct qg_err *err) {
+    const json_t *stale = qg_assign_find_stale(&job->qube, "pci", device);
+    if (!stale)
+        return 0;
+    if (qg_block_say(block, err, "%-19s: - %s, which was %s", key,
+                     qg_value_get_text(device, "port_id"),
+                     qg_value_get_text(stale, "device_id")) < 0)
+        return -1;
+    return unassign(job, block, key, stale, before, err);
+}
+
 static int plan_device(struct qg_job *job, struct qg_block *block, const struct qg_assign *how,
                        const json_t *device, json_t *before, struct qg_err *err) {
     const char *port = qg_value_get_text(device, "port_id");
-    const json_t *assignment = assignment_of(&job->qube, device);
+    const json_t *assignment = qg_assign_find(&job->qube, "pci", device);
     QG_AUTO(json) json_t *options = wanted_options(assignment, how, err);
     bool fine = false;
     if (!options || (assignment && is_as_wanted(assignment, options, &fine, err) < 0))
@@ -157,6 +199,7 @@ static int plan_device(struct qg_job *job, struct qg_block *block, const struct 
     if (fine)
         return qg_block_say(block, err, "[SKIP] %-19s: %s", how->key, port);
     if (qg_assign_warn_taken(job, device, err) < 0 ||
+        drop_stale(job, block, how->key, device, before, err) < 0 ||
         qg_block_say(block, err, "%-19s: %s %s", how->key,
                      assignment ? "again with other options:" : "+", port) < 0)
         return -1;
@@ -194,7 +237,7 @@ int qg_assign_plan(struct qg_job *job, struct qg_block *block, const json_t *ref
     size_t i;
     json_t *item;
     json_array_foreach(qg_value_mutable(refs), i, item) {
-        const json_t *device = resolve(job, how->key, json_string_value(item), err);
+        const json_t *device = qg_assign_resolve(job, how->key, json_string_value(item), err);
         if (!device ||
             qg_value_append_take(devices, json_incref(qg_value_mutable(device)), err) < 0)
             return -1;

@@ -24,6 +24,28 @@ int qg_assign_pcidevs(struct qg_job *job, struct qg_block *block, struct qg_err 
 int qg_assign_plan(struct qg_job *job, struct qg_block *block, const json_t *refs,
                    const struct qg_assign *how, struct qg_err *err);
 
+/* dom0's PCI device that a text means (as qg_device_ref_parse reads it), borrowed from the run;
+ * asks dom0 again where its list is from an earlier state. A device that is not there is
+ * QG_ERR_INVALID under the user's key. */
+const json_t *qg_assign_resolve(struct qg_job *job, const char *key, const char *text,
+                                struct qg_err *err);
+
+/* The qube's assignment of the device, NULL where there is none; borrowed. */
+const json_t *qg_assign_find(const struct qg_qube *qube, const char *devclass,
+                             const json_t *device);
+
+/* The qube's assignment of another device at this one's port: of hardware that was there before, or
+ * of a made-up identity. NULL where there is none; borrowed. */
+const json_t *qg_assign_find_stale(const struct qg_qube *qube, const char *devclass,
+                                   const json_t *device);
+
+/* Plan one assignment, or the end of one. The step is borrowed until the next one is planned; NULL
+ * on failure. options may be NULL. */
+struct qg_step *qg_assign_add(struct qg_job *job, const char *devclass, const char *mode,
+                              const json_t *device, const json_t *options, struct qg_err *err);
+struct qg_step *qg_assign_drop(struct qg_job *job, const char *devclass, const json_t *assignment,
+                               struct qg_err *err);
+
 /* Says who else has the device, as far as this run and Available know. */
 int qg_assign_warn_taken(struct qg_job *job, const json_t *device, struct qg_err *err);
 

@@ -9,11 +9,11 @@
 
 /* qvm.vm's order where the user gives none (upstream's). */
 static const struct qg_action *const default_order[] = {
-    &qg_action_exists,  &qg_action_running,  &qg_action_missing,  &qg_action_halted,
-    &qg_action_absent,  &qg_action_present,  &qg_action_clone,    &qg_action_prefs,
-    &qg_action_service, &qg_action_features, &qg_action_firewall, &qg_action_tags,
-    &qg_action_unpause, &qg_action_pause,    &qg_action_shutdown, &qg_action_kill,
-    &qg_action_start,
+    &qg_action_exists,  &qg_action_running, &qg_action_missing,  &qg_action_halted,
+    &qg_action_absent,  &qg_action_present, &qg_action_clone,    &qg_action_prefs,
+    &qg_action_devices, &qg_action_service, &qg_action_features, &qg_action_firewall,
+    &qg_action_tags,    &qg_action_unpause, &qg_action_pause,    &qg_action_shutdown,
+    &qg_action_kill,    &qg_action_start,
 };
 
 enum { ACTIONS_MAX = 64 };
@@ -47,6 +47,7 @@ QG_QVM_FUNCTION(halted)
 QG_QVM_FUNCTION(state)
 QG_QVM_FUNCTION(present)
 QG_QVM_FUNCTION(prefs)
+QG_QVM_FUNCTION(devices)
 QG_QVM_FUNCTION(service)
 QG_QVM_FUNCTION(features)
 QG_QVM_FUNCTION(tags)
@@ -194,6 +195,7 @@ const struct qg_function_entry qg_qvm_functions[] = {
     {"qvm.halted", function_halted},
     {"qvm.present", function_present},
     {"qvm.prefs", function_prefs},
+    {"qvm.devices", function_devices},
     {"qvm.service", function_service},
     {"qvm.features", function_features},
     {"qvm.tags", function_tags},
