@@ -29,5 +29,6 @@ const struct qg_function_entry qg_gpu_functions[] = {
     {"qvm_gpu.cards", qg_gpu_cards},
     {"qvm_gpu.preflight", qg_gpu_preflight},
     {"qvm_gpu.plan", qg_gpu_plan},
+    {"qvm_gpu.report", qg_gpu_report},
     {NULL, NULL},
 };

@@ -206,13 +206,14 @@ static int pick(const struct qg_survey *survey, const json_t *args,
     return qg_args_bool(args, "force", &facts->forced, err);
 }
 
-json_t *qg_ready_check(struct qg_run *run, const json_t *args, struct qg_survey *survey,
+json_t *qg_ready_check(struct qg_run *run, const json_t *args, bool mask, struct qg_survey *survey,
                        struct qg_err *err) {
     QG_AUTO(json) json_t *map = qg_map_render(NULL, err);
     QG_AUTO(batch) struct qg_batch batch = {0};
     struct wish wish;
     if (!map || read_wish(args, map, &wish, err) < 0 || ask_about(&wish, &batch, err) < 0 ||
-        qg_survey_take(run, survey, &batch, err) < 0)
+        qg_survey_take(run, survey, &batch, err) < 0 ||
+        (mask && qg_survey_mask(survey, wish.qube, wish.source, err) < 0))
         return NULL;
     struct qg_err problem = {0};
     bool exists = wish.qube && qg_survey_qube(survey, wish.qube);
@@ -244,7 +245,7 @@ int qg_gpu_preflight(struct qg_run *run, const json_t *args, struct qg_report *r
     qg_run_begin(run);
     if (qg_args_check(args, "preflight", qg_ready_keys, err) < 0)
         return -1;
-    report->data = qg_ready_check(run, args, &survey, err);
+    report->data = qg_ready_check(run, args, false, &survey, err);
     return report->data ? 0 : -1;
 }
 
@@ -264,7 +265,7 @@ int qg_gpu_ready(struct qg_run *run, const json_t *args, struct qg_report *repor
     qg_run_begin(run);
     if (qg_args_check(args, "ready", qg_ready_keys, err) < 0)
         return -1;
-    QG_AUTO(json) json_t *answer = qg_ready_check(run, args, &survey, err);
+    QG_AUTO(json) json_t *answer = qg_ready_check(run, args, false, &survey, err);
     if (!answer)
         return -1;
     size_t i;

@@ -8,9 +8,9 @@
 /* The arguments that say what is to be checked; NULL-terminated. */
 extern const char *const qg_ready_keys[];
 
-/* Takes a survey and checks what args ask about: {passed, card: object or null, checks}. New
- * mapping; NULL on failure. */
-json_t *qg_ready_check(struct qg_run *run, const json_t *args, struct qg_survey *survey,
+/* Takes a survey, masked if mask (qg_survey_mask), and checks what args ask about: {passed, card:
+ * object or null, checks}. New mapping; NULL on failure. */
+json_t *qg_ready_check(struct qg_run *run, const json_t *args, bool mask, struct qg_survey *survey,
                        struct qg_err *err) QG_MUST_CHECK;
 
 #endif

@@ -13,6 +13,7 @@ void qg_survey_fini(struct qg_survey *survey) {
     json_decref(survey->cards);
     json_decref(survey->qubes);
     json_decref(survey->running);
+    json_decref(survey->aliases);
     *survey = (struct qg_survey){0};
 }
 

@@ -13,6 +13,7 @@ struct qg_survey {
     json_t *cards;           /* card.h; who has them included */
     json_t *qubes;           /* list of {name, class, state, uuid} */
     json_t *running;         /* names of those that are not halted, dom0 too */
+    json_t *aliases;         /* masked name > real name; NULL: nothing is masked */
 };
 
 void qg_survey_fini(struct qg_survey *survey);
@@ -25,6 +26,14 @@ int qg_survey_take(struct qg_run *run, struct qg_survey *survey, struct qg_batch
 
 /* The qube of this name, {name, class, state, uuid}; NULL where there is none. Borrowed. */
 const json_t *qg_survey_qube(const struct qg_survey *survey, const char *name);
+
+/* Gives every qube but dom0 and the two named (NULL: none) another name, takes out uuids and the
+ * serial numbers in identities: for what is shown to others. */
+int qg_survey_mask(struct qg_survey *survey, const char *keep, const char *keep_too,
+                   struct qg_err *err);
+
+/* The name that qubesd knows the qube by. Borrowed. */
+const char *qg_survey_real_name(const struct qg_survey *survey, const char *name);
 
 /* The one card that args' `devices` mean (`auto`, one of the words of qg_cards_pick, or a list, all
  * of one card), `auto` where nothing is said; `force` takes dom0's display. Borrowed; NULL on
