@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The documentation's site: `make docs`. Reference pages come from the docstrings."""
+
+import importlib
+import sys
+
+from sphinx import addnodes
+
+from saltext.qvm_gpu import __version__
+
+project = "Salt for GPU qubes"
+author = "the authors of saltext.qvm-gpu"
+copyright = author  # noqa: A001 - Sphinx's name for it
+version = release = __version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc"]
+myst_enable_extensions = ["colon_fence", "deflist"]
+myst_heading_anchors = 3
+suppress_warnings = ["toc.empty_glob"]  # pages that this checkout does not have are left out
+exclude_patterns = ["reference/_*"]
+
+html_theme = "furo"
+html_title = f"Salt for GPU qubes {release}"
+html_show_copyright = False
+html_copy_source = False
+
+autodoc_member_order = "bysource"
+autodoc_default_options = {"members": True}
+autodoc_preserve_defaults = True
+
+PACKAGE = "saltext.qvm_gpu."
+
+
+def salt_name(full):
+    """What Salt calls a function (``saltext.qvm_gpu.modules.dom0_qvm.prefs``: ``qvm.prefs``)."""
+    module, _, function = full.rpartition(".")
+    module = sys.modules.get(module) or importlib.import_module(module)
+    alias = getattr(module, "__func_alias__", {}).get(function, function)
+    return getattr(module, "__virtualname__", None), alias
+
+
+def name_as_salt_does(app, tree):
+    """Headings and the contents list show the names that formulas use."""
+    for signature in tree.findall(addnodes.desc_signature):
+        full = signature.get("fullname") and f"{signature.get('module')}.{signature['fullname']}"
+        if not full or not full.startswith(PACKAGE):
+            continue
+        virtual, function = salt_name(full)
+        for part in signature.findall(addnodes.desc_addname):
+            part.replace_self(addnodes.desc_addname("", f"{virtual}." if virtual else ""))
+        for part in signature.findall(addnodes.desc_name):
+            part.replace_self(addnodes.desc_name("", function))
+        signature["_toc_name"] = f"{virtual}.{function}" if virtual else function
+
+
+def without_heading(app, what, name, obj, options, lines):
+    """A module's docstring begins with a title of its own; the page has one already."""
+    if what == "module" and len(lines) > 2 and set(lines[1]) == {"="}:
+        del lines[:2]
+
+
+def setup(app):
+    app.connect("doctree-read", name_as_salt_does)
+    app.connect("autodoc-process-docstring", without_heading)
