@@ -211,9 +211,7 @@ def test_the_flavor_decides_what_akmods_builds(fedora):
 
 def test_a_new_kernel_gets_its_module(fedora):
     fedora.install()
-    fedora.bed.run(
-        ["dnf", "-y", "--enablerepo=updates-testing", "upgrade", "kernel*"], check=True
-    )
+    fedora.bed.run(["dnf", "-y", "--enablerepo=updates-testing", "upgrade", "kernel*"], check=True)
     kernels = sorted(path.name for path in (fedora.root / "lib/modules").iterdir())
     newer = next(name for name in kernels if name != fedora.facts["kernel"])
     answer = fedora.install()
@@ -248,7 +246,7 @@ def test_a_manager_that_cannot_run_is_not_known(fedora40):
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        ({"flavor": "nouveau"}, "flavor is \"nouveau\": it must be auto, open or proprietary"),
+        ({"flavor": "nouveau"}, 'flavor is "nouveau": it must be auto, open or proprietary'),
         ({"flavour": "open"}, "unknown argument 'flavour'; did you mean 'flavor'?"),
         ({"packages": ["-oX=1"]}, 'packages is "-oX=1": it must be a list of names'),
         ({"packages": []}, "packages is []"),
