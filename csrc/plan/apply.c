@@ -13,7 +13,6 @@ enum {
     RULES_MAX = 60 * 1024, /* of a firewall: a request has to hold it */
     POWER_TIMEOUT_S = 60,
     PROGRAM_TIMEOUT_S = 600,
-    SETTLE_MS = 5000, /* to find out what became of a call whose answer was lost */
     PATH_MAX_KEYS = 8,
 };
 
@@ -135,6 +134,16 @@ static int do_program(struct qg_run *run, const struct qg_step *step, struct qg_
     return 0;
 }
 
+/* The uuid in the answer to property.Get+uuid; NULL for anything else. Borrowed. */
+static const char *uuid_in(const struct qg_call *call) {
+    static const char head[] = "default=False type=str ";
+    enum { UUID_LENGTH = 36 };
+    if (call->data_length != strlen(head) + UUID_LENGTH || !qg_text_starts(call->data, head))
+        return NULL;
+    const char *uuid = call->data + strlen(head);
+    return strspn(uuid, "0123456789abcdef-") == UUID_LENGTH ? uuid : NULL;
+}
+
 /* Asks qubesd for the uuid of the new qube and puts it on record. */
 static int do_record_uuid(struct qg_run *run, const struct qg_step *step, struct qg_err *err) {
     if (!run->records)
@@ -142,12 +151,12 @@ static int do_record_uuid(struct qg_run *run, const struct qg_step *step, struct
     struct qg_call call = {
         .request = {.method = "admin.vm.property.Get", .arg = "uuid", .dest = step->qube}};
     int status = qg_client_call(&run->client, &call, err);
-    static const char head[] = "default=False type=str ";
-    if (status == 0 && !qg_text_starts(qg_buf_text(&call.reply) + 2, head))
+    const char *uuid = status == 0 ? uuid_in(&call) : NULL;
+    if (uuid)
+        status = qg_record_write(run, step->qube, step->value, uuid, err);
+    else if (status == 0)
         status = qg_err_set(err, QG_ERR_PROTOCOL, "admin.vm.property.Get+uuid on %s: no uuid",
                             step->qube);
-    if (status == 0)
-        status = qg_record_write(run, step->qube, step->value, call.data + strlen(head), err);
     qg_call_fini(&call);
     return status;
 }
@@ -237,148 +246,13 @@ static void forget_change(const struct qg_step *step, struct qg_report *report) 
         json_object_del(report->changes, first);
 }
 
-/* True where a call may have been done although its answer did not arrive. */
-static bool is_uncertain(const struct qg_err *failure) {
-    switch (failure->kind) {
-    case QG_ERR_IO:
-    case QG_ERR_TIMEOUT:
-    case QG_ERR_EOF:
-    case QG_ERR_PROTOCOL:
-    case QG_ERR_TOO_LARGE:
-    case QG_ERR_REFUSED:
-    case QG_ERR_INTERRUPTED:
-        return true;
-    default:
-        return false;
-    }
-}
-
-/* What has to be looked at to see whether the step was done. */
-static struct qg_want want_for(const struct qg_step *step, const json_t *name) {
-    struct qg_want want = {0};
-    switch (step->kind) {
-    case QG_STEP_CREATE:
-    case QG_STEP_REMOVE:
-    case QG_STEP_START:
-    case QG_STEP_SHUTDOWN:
-    case QG_STEP_KILL:
-    case QG_STEP_PAUSE:
-    case QG_STEP_UNPAUSE:
-        want.power = true;
-        break;
-    case QG_STEP_PROPERTY_SET:
-    case QG_STEP_PROPERTY_RESET:
-        want.properties = true;
-        break;
-    case QG_STEP_FEATURE_SET:
-    case QG_STEP_FEATURE_REMOVE:
-        want.features = name;
-        want.properties = true; /* service.meminfo-writer lives in maxmem */
-        break;
-    case QG_STEP_TAG_SET:
-    case QG_STEP_TAG_REMOVE:
-        want.tags = true;
-        break;
-    case QG_STEP_FIREWALL_SET:
-        want.firewall = true;
-        break;
-    case QG_STEP_ASSIGN:
-    case QG_STEP_UNASSIGN:
-        want.classes = name;
-        break;
-    case QG_STEP_VOLUME_RESIZE:
-        want.volumes = name;
-        break;
-    default:
-        break;
-    }
-    return want;
-}
-
-static bool holds_assignment(const struct qg_qube *qube, const struct qg_step *step) {
-    size_t i;
-    json_t *assignment;
-    json_array_foreach(qg_qube_assignments(qube, step->name), i, assignment) {
-        if (qg_device_same(assignment, json_object_get(step->extra, "device")))
-            return true;
-    }
-    return false;
-}
-
-/* True where the qube, just observed, is as the step leaves it. */
-static bool is_done(const struct qg_step *step, const struct qg_qube *qube) {
-    const struct qg_property *property =
-        qg_properties_find(&qube->properties, step->name ? step->name : "");
-    const char *feature = step->name ? qg_qube_feature(qube, step->name) : NULL;
-    switch (step->kind) {
-    case QG_STEP_CREATE:
-        return qube->exists;
-    case QG_STEP_REMOVE:
-        return !qube->exists;
-    case QG_STEP_PROPERTY_SET:
-        return property && !property->is_default &&
-               qg_property_equal(step->name, property->type, property->value, step->value);
-    case QG_STEP_PROPERTY_RESET:
-        return property && property->is_default;
-    case QG_STEP_FEATURE_SET:
-        return feature ? strcmp(feature, step->value) == 0
-                       : strcmp(step->name, "service.meminfo-writer") == 0 &&
-                             strcmp(qg_properties_value(&qube->properties, "maxmem"), "0") == 0;
-    case QG_STEP_FEATURE_REMOVE:
-        return !feature;
-    case QG_STEP_TAG_SET:
-        return qg_qube_has_tag(qube, step->name);
-    case QG_STEP_TAG_REMOVE:
-        return !qg_qube_has_tag(qube, step->name);
-    case QG_STEP_FIREWALL_SET: {
-        QG_AUTO(json) json_t *rules = qg_firewall_rules(qube->firewall, NULL);
-        return json_equal(rules, step->extra);
-    }
-    case QG_STEP_ASSIGN:
-        return holds_assignment(qube, step);
-    case QG_STEP_UNASSIGN:
-        return !holds_assignment(qube, step);
-    case QG_STEP_VOLUME_RESIZE: {
-        const char *size = qg_value_get_text(json_object_get(qube->volumes, step->name), "size");
-        return size && strcmp(size, step->value) == 0;
-    }
-    case QG_STEP_START:
-    case QG_STEP_UNPAUSE:
-        return qube->power && strcmp(qube->power, "Running") == 0;
-    case QG_STEP_SHUTDOWN:
-    case QG_STEP_KILL:
-        return qube->power && strcmp(qube->power, "Halted") == 0;
-    case QG_STEP_PAUSE:
-        return qube->power && strcmp(qube->power, "Paused") == 0;
-    default:
-        return false;
-    }
-}
-
-/* Asks qubesd whether a step whose answer was lost was done all the same. */
-static bool took_effect(struct qg_run *run, const struct qg_step *step) {
-    QG_AUTO(json) json_t *name = step->name ? json_pack("[s]", step->name) : NULL;
-    struct qg_want want = want_for(step, name);
-    struct qg_client client = run->client;
-    client.timeout_ms = SETTLE_MS;
-    client.interrupted = NULL; /* the report must be true also when we are told to stop */
-    QG_AUTO(qube) struct qg_qube qube = {0};
-    struct qg_err ignored = {0};
-    if (qg_qube_init(&qube, step->qube, &ignored) < 0 ||
-        qg_qube_observe(&qube, &want, &client, NULL, &ignored) < 0)
-        return false;
-    return qube.known && is_done(step, &qube);
-}
-
-/* Removes the half-made qube, its record and its change. What cannot be undone stays in the report.
- */
-static void undo_creation(struct qg_run *run, const struct qg_step *create,
+/* Removes the half-made qube, its record and the changes of its steps until at. What cannot be
+ * undone stays in the report. */
+static void undo_creation(struct qg_run *run, const struct qg_plan *plan, size_t from, size_t at,
                           struct qg_report *report) {
-    struct qg_client client = run->client;
-    client.interrupted = NULL;
+    const struct qg_step *create = &plan->steps[from];
     struct qg_err problem = {0};
-    if (qg_client_do(&client, "admin.vm.Remove", NULL, create->qube, NULL, &problem) < 0 &&
-        !qg_err_is_qubesd(&problem, "QubesVMNotFoundError")) {
+    if (qg_run_remove_qube(run, create->qube, &problem) < 0) {
         char reason[512];
         qg_err_describe(&problem, reason, sizeof(reason));
         json_object_del(create->new,
@@ -389,29 +263,41 @@ static void undo_creation(struct qg_run *run, const struct qg_step *create,
             create->qube, reason);
         return;
     }
-    forget_change(create, report);
+    for (size_t i = from; i <= at; i++)
+        forget_change(&plan->steps[i], report);
     qg_record_remove(run, create->qube, NULL);
     qg_report_warn(report, NULL, "The unfinished qube %s was removed again.", create->qube);
 }
 
-static const struct qg_step *creation_before(const struct qg_plan *plan, size_t from, size_t at) {
+/* The index of the creation that a step belongs to; the plan's count where it comes before it. */
+static size_t creation_before(const struct qg_plan *plan, size_t from, size_t at) {
     for (size_t i = at + 1; i-- > from;)
         if (plan->steps[i].kind == QG_STEP_CREATE)
-            return &plan->steps[i];
-    return NULL;
+            return i;
+    return plan->count;
+}
+
+static enum qg_outcome outcome_of(struct qg_run *run, const struct qg_step *step,
+                                  const struct qg_err *failure) {
+    bool matters = step->path || step->kind == QG_STEP_CREATE;
+    return matters && qg_err_is_uncertain(failure) ? qg_step_outcome(run, step)
+                                                   : QG_OUTCOME_NOT_DONE;
 }
 
 /* A step has failed: find out what is true now, note it, undo what is half-made. */
 static int fail_step(struct qg_run *run, const struct qg_plan *plan, size_t from, size_t at,
                      struct qg_report *report, const struct qg_err *failure, struct qg_err *err) {
     const struct qg_step *step = &plan->steps[at];
-    bool done = is_uncertain(failure) && took_effect(run, step);
-    if (done && note_change(step, report, NULL) == 0)
+    enum qg_outcome outcome = outcome_of(run, step, failure);
+    if (outcome == QG_OUTCOME_DONE && note_change(step, report, NULL) == 0)
         qg_report_warn(report, NULL, "The change was made although its answer was lost.");
-    const struct qg_step *create = step->creating ? creation_before(plan, from, at) : NULL;
-    if (create && (create != step || done))
-        undo_creation(run, create, report);
-    else if (create && !is_uncertain(failure))
+    if (outcome == QG_OUTCOME_UNKNOWN)
+        qg_report_warn(report, NULL,
+                       "Whether this was done is not known: qubesd gives no answer any more.");
+    size_t create = step->creating ? creation_before(plan, from, at) : plan->count;
+    if (create < at || (create == at && outcome == QG_OUTCOME_DONE))
+        undo_creation(run, plan, create, at, report);
+    else if (create == at && outcome == QG_OUTCOME_NOT_DONE)
         qg_record_remove(run, step->qube, NULL); /* nothing was made */
     if (err && err->kind == QG_ERR_NONE) {
         *err = *failure;

@@ -31,4 +31,16 @@ int qg_record_write(struct qg_run *run, const char *name, const char *source, co
                     struct qg_err *err);
 int qg_record_remove(struct qg_run *run, const char *name, struct qg_err *err);
 
+enum qg_outcome { QG_OUTCOME_NOT_DONE, QG_OUTCOME_DONE, QG_OUTCOME_UNKNOWN };
+
+/* True where a call may have been done although its answer did not arrive. */
+bool qg_err_is_uncertain(const struct qg_err *failure);
+
+/* Asks qubesd whether a step whose answer was lost was done all the same; where it was killed,
+ * until it is back. */
+enum qg_outcome qg_step_outcome(struct qg_run *run, const struct qg_step *step);
+
+/* Removes a qube, asking again where the answer is lost. One that is not there is removed. */
+int qg_run_remove_qube(struct qg_run *run, const char *name, struct qg_err *err);
+
 #endif
