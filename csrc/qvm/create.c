@@ -127,6 +127,17 @@ static struct qg_qube *new_qube(const struct making *making, struct qg_err *err)
     return NULL;
 }
 
+void qg_create_join(struct qg_job *job) {
+    job->plan.steps[job->plan.count - 1].creating = true;
+}
+
+int qg_create_end(struct qg_job *job, struct qg_err *err) {
+    if (!qg_plan_add(&job->plan, QG_STEP_RECORD_END, &job->qube, NULL, NULL, NULL, err))
+        return -1;
+    qg_create_join(job);
+    return 0;
+}
+
 /* Adds a step that is part of the creation, without a change of its own. */
 static struct qg_step *add(struct making *making, enum qg_step_kind kind, const char *name,
                            const char *value, json_t *extra, struct qg_err *err) {
@@ -302,15 +313,17 @@ static int set_change(struct making *making, size_t create, struct qg_err *err) 
 static int plan_steps(struct making *making, struct qg_err *err) {
     size_t create;
     const char *source = making->what->source ? making->what->source : "";
-    /* one call is whole or not at all; only a clone can be cut off in between */
-    bool on_record = making->what->clone;
+    /* one call is whole or not at all; more can be cut off in between */
+    bool on_record = making->what->clone || making->what->more;
     if (on_record && !add(making, QG_STEP_RECORD_BEGIN, NULL, source, NULL, err))
         return -1;
     if (add_create(making, &create, err) < 0)
         return -1;
-    if (on_record &&
-        (!add(making, QG_STEP_RECORD_UUID, NULL, source, NULL, err) || copy_all(making, err) < 0 ||
-         !add(making, QG_STEP_RECORD_END, NULL, NULL, NULL, err)))
+    if (on_record && !add(making, QG_STEP_RECORD_UUID, NULL, source, NULL, err))
+        return -1;
+    if (making->what->clone && copy_all(making, err) < 0)
+        return -1;
+    if (on_record && !making->what->more && qg_create_end(making->job, err) < 0)
         return -1;
     return set_change(making, create, err);
 }

@@ -140,6 +140,7 @@ static int compare(struct qg_job *job, struct qg_block *block, const struct wish
     return say_differing(block, &job->qube, "vcpus", wish->vcpus, err);
 }
 
+/* A property of the new qube. It is part of the creation, as nothing sets it on a later run. */
 static int set_property(struct qg_job *job, struct qg_block *block, const char *name,
                         const char *value, struct qg_err *err) {
     if (!value)
@@ -155,8 +156,27 @@ static int set_property(struct qg_job *job, struct qg_block *block, const char *
         json_decref(new);
         return -1;
     }
-    return qg_job_step_take(job, block, QG_STEP_PROPERTY_SET, name, value, NULL, name, old, new,
-                            err);
+    if (qg_job_step_take(job, block, QG_STEP_PROPERTY_SET, name, value, NULL, name, old, new, err) <
+        0)
+        return -1;
+    qg_create_join(job);
+    return 0;
+}
+
+static int set_properties(struct qg_job *job, struct qg_block *block, const struct wish *wish,
+                          struct qg_err *err) {
+    if (set_property(job, block, "memory", wish->memory, err) < 0 ||
+        set_property(job, block, "vcpus", wish->vcpus, err) < 0 ||
+        set_property(job, block, "virt_mode", wish->hvm ? "hvm" : NULL, err) < 0 ||
+        set_property(job, block, "provides_network", wish->net || wish->proxy ? "True" : NULL,
+                     err) < 0 ||
+        set_property(job, block, "netvm", wish->net ? "" : NULL, err) < 0)
+        return -1;
+    return qg_create_end(job, err);
+}
+
+static bool has_properties(const struct wish *wish) {
+    return wish->memory || wish->vcpus || wish->hvm || wish->net || wish->proxy;
 }
 
 static int present_plan(struct qg_job *job, struct qg_block *block, struct qg_err *err) {
@@ -175,15 +195,11 @@ static int present_plan(struct qg_job *job, struct qg_block *block, struct qg_er
     const struct qg_creation creation = {.klass = wish.klass,
                                          .source = wish.template,
                                          .label = wish.label,
-                                         .clone = own_root && wish.template};
-    if (qg_create_plan(job, block, &creation, err) < 0 ||
-        set_property(job, block, "memory", wish.memory, err) < 0 ||
-        set_property(job, block, "vcpus", wish.vcpus, err) < 0 ||
-        set_property(job, block, "virt_mode", wish.hvm ? "hvm" : NULL, err) < 0 ||
-        set_property(job, block, "provides_network", wish.net || wish.proxy ? "True" : NULL, err) <
-            0)
+                                         .clone = own_root && wish.template,
+                                         .more = has_properties(&wish)};
+    if (qg_create_plan(job, block, &creation, err) < 0)
         return -1;
-    return set_property(job, block, "netvm", wish.net ? "" : NULL, err);
+    return creation.more ? set_properties(job, block, &wish, err) : 0;
 }
 
 const struct qg_action qg_action_present = {"present", keys, present_need, present_plan};
