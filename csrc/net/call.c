@@ -157,11 +157,10 @@ static int wait_stream(struct qg_stream *stream, short events, const struct qg_d
     }
 }
 
-int qg_stream_open(struct qg_stream *stream, const struct qg_transport *transport, const char *dest,
-                   const struct qg_deadline *deadline, struct qg_err *err) {
-    const struct qg_request request = {.method = "admin.Events", .dest = dest};
-    *stream = (struct qg_stream){.in = {.cap = QG_REPLY_MAX}};
-    if (qg_connection_open(&stream->connection, transport, &request, deadline, err) < 0)
+static int open_stream(struct qg_stream *stream, const struct qg_transport *transport,
+                       const struct qg_request *request, const struct qg_deadline *deadline,
+                       struct qg_err *err) {
+    if (qg_connection_open(&stream->connection, transport, request, deadline, err) < 0)
         return -1;
     while (qg_connection_sending(&stream->connection))
         if (wait_stream(stream, POLLOUT, deadline, err) < 0 ||
@@ -171,6 +170,16 @@ int qg_stream_open(struct qg_stream *stream, const struct qg_transport *transpor
     int status = qg_stream_next(stream, &event, deadline, err);
     qg_event_fini(&event);
     return status;
+}
+
+int qg_stream_open(struct qg_stream *stream, const struct qg_transport *transport, const char *dest,
+                   const struct qg_deadline *deadline, struct qg_err *err) {
+    const struct qg_request request = {.method = "admin.Events", .dest = dest};
+    *stream = (struct qg_stream){.in = {.cap = QG_REPLY_MAX}};
+    if (open_stream(stream, transport, &request, deadline, err) == 0)
+        return 0;
+    qg_err_at(err, "%s on %s", request.method, dest);
+    return -1;
 }
 
 int qg_stream_next(struct qg_stream *stream, struct qg_event *event,
