@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the fault tests do over and over: states, and what qubesd was told before them."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import yaml
+
+CARD = ["01:00.0", "01:00.1"]
+
+
+class Scenario(NamedTuple):
+    """A state, and the calls that make the machine that it is applied to."""
+
+    name: str
+    function: str
+    qube: str
+    body: list[Any]
+    before: tuple[tuple[str, str, str], ...] = ()
+    """Method with argument, destination, payload."""
+
+    @property
+    def sls(self) -> str:
+        """The state as a formula writes it."""
+        return yaml.safe_dump({"t": {self.function: [{"name": self.qube}, *self.body]}})
+
+
+SCENARIOS = [
+    Scenario(
+        "guide", "qvm.vm", "gpu",
+        [
+            {"present": [
+                {"template": "fedora-40-xfce"}, {"label": "yellow"}, {"mem": 4000},
+                {"flags": ["standalone"]},
+            ]},
+            {"prefs": [
+                {"virt_mode": "hvm"}, {"kernel": ""}, {"memory": 4000}, {"maxmem": 0},
+                {"vcpus": 4}, {"pcidevs": CARD}, {"pci_strictreset": False},
+            ]},
+            {"features": [{"set": [{"menu-items": "qubes-run-terminal.desktop"}]}]},
+        ],
+    ),
+    Scenario(
+        "gpu", "qvm_gpu.present", "gpu",
+        [{"template": "debian-12-xfce"}, {"label": "red"}, {"mem": 4000}, {"devices": CARD}],
+    ),
+    Scenario(
+        "appvm", "qvm.present", "new",
+        [{"template": "debian-12-xfce"}, {"label": "blue"}, {"mem": 500}, {"vcpus": 3}],
+    ),
+    Scenario(
+        "reconfigure", "qvm.vm", "work",
+        [
+            {"prefs": [{"memory": 500}, {"netvm": "none"}, {"autostart": True}]},
+            {"service": [{"enable": ["cups"]}, {"disable": ["meminfo-writer"]}]},
+            {"features": [{"set": [{"a": "1"}, {"b": "x y"}]}, {"disable": ["c"]}]},
+            {"tags": [{"add": ["one", "two"]}, {"del": ["three"]}]},
+        ],
+        (("admin.vm.tag.Set+three", "work", ""), ("admin.vm.feature.Set+b", "work", "old")),
+    ),
+    Scenario(
+        "devices", "qvm.prefs", "work",
+        [{"pcidevs": ["01:00.1"]}, {"virt_mode": "hvm"}],
+        (("admin.vm.device.pci.Assign+dom0+00_01.0-00_00.0+0x10de+0x2504++p030000", "work",
+          "device_id='0x10de:0x2504::p030000' port_id='00_01.0-00_00.0' devclass='pci' "
+          "backend_domain='dom0' mode='required' frontend_domain='work'"),),
+    ),
+    Scenario("clone", "qvm.clone", "copy", [{"source": "sys-net"}]),
+    Scenario(
+        "absent", "qvm.absent", "personal", [], (("admin.vm.Start", "personal", ""),),
+    ),
+    Scenario("start", "qvm.start", "work", []),
+    Scenario("shutdown", "qvm.shutdown", "work", [], (("admin.vm.Start", "work", ""),)),
+    Scenario("kill", "qvm.kill", "work", [], (("admin.vm.Start", "work", ""),)),
+    Scenario("pause", "qvm.pause", "work", [], (("admin.vm.Start", "work", ""),)),
+    Scenario(
+        "unpause", "qvm.unpause", "work", [],
+        (("admin.vm.Start", "work", ""), ("admin.vm.Pause", "work", "")),
+    ),
+]  # fmt: skip
