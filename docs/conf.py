@@ -4,13 +4,12 @@
 import importlib
 import sys
 
-from sphinx import addnodes
-
 from saltext.qvm_gpu import __version__
+from sphinx import addnodes
 
 project = "Salt for GPU qubes"
 author = "the authors of saltext.qvm-gpu"
-copyright = author  # noqa: A001 - Sphinx's name for it
+copyright = author
 version = release = __version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc"]
