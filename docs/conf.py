@@ -59,5 +59,5 @@ def without_heading(app, what, name, obj, options, lines):
 
 
 def setup(app):
-    app.connect("doctree-read", name_as_salt_does)
+    app.connect("doctree-read", name_as_salt_does, priority=100)  # before the contents are read
     app.connect("autodoc-process-docstring", without_heading)

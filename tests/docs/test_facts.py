@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the documentation names is there, and what it counts is so."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+
+import pytest
+import yaml
+from examples import DOCS, OURS, REPOSITORY, commands, fences, functions, pages, table
+
+# Upstream's, which ours leaves to it.
+LEFT = {"qvm.template_info", "qvm.template_install"}
+KNOWN = {each.full for kind in ("modules", "states") for each in functions(kind)}
+SUFFIXES = {"py", "conf", "ko", "md", "html", "log", "run", "state"}
+OPTIONS = {"qvm_gpu.conf"}
+
+
+def test_every_function_is_in_the_reference():
+    text = "".join(path.read_text("utf-8") for path in (DOCS / "reference").glob("*.md"))
+    for kind in ("modules", "states", "grains"):
+        for path in (REPOSITORY / "salt_ext" / kind).glob("[!_]*.py"):
+            assert f".. automodule:: saltext.qvm_gpu.{kind}.{path.stem}\n" in text, path
+
+
+@pytest.mark.parametrize("page", pages())
+def test_functions_that_are_named_exist(page):
+    names = rf"(?<![\w./-])({'|'.join(OURS.values())})\.([a-z_]+)(?![\w/-])"
+    for module, name in re.findall(names, pages()[page]):
+        full = f"{module}.{name}"
+        assert full in KNOWN | LEFT or name in SUFFIXES, full
+
+
+@pytest.mark.parametrize("page", pages())
+def test_make_targets_that_are_named_exist(page):
+    targets = set(re.findall(r"^([a-z]+)(?:\s\w+)*:", (REPOSITORY / "Makefile").read_text(), re.M))
+    named = re.findall(r"(?:`|\$ )make ([a-z]+)", pages()[page])
+    assert set(named) <= targets
+
+
+def test_salt_functions_that_are_called_exist(dom0):
+    loaded = None
+    for page, line, _, language, text in fences():
+        for command in commands(text) if language == "console" else []:
+            match = re.match(
+                r"(?:sudo qubesctl|salt-call)(?: -\S+| -c \S+)* ([a-z_]+\.[a-z_]+)", command
+            )
+            if not match or match[1] in KNOWN:
+                continue
+            if loaded is None:
+                loaded = set(dom0.call("sys.list_functions"))
+            assert match[1] in loaded | {"top.enable"}, f"{page}:{line}: {match[1]}"
+
+
+def test_files_of_the_repository_that_are_named_exist():
+    for page, text in pages().items():
+        for name in re.findall(r"`((?:csrc|salt_ext|tools|tests|packaging|bench)/[\w/.-]*)`", text):
+            assert (REPOSITORY / name).exists(), f"{page}: {name}"
+
+
+def test_defaults_are_those_of_the_formula():
+    defaults = yaml.safe_load((REPOSITORY / "salt_ext" / "defaults.yaml").read_text("utf-8"))
+    rows = dict(re.findall(r"^\| `([\w:]+)` \| `([^`]+)` \|", pages()["formula.md"], re.M))
+    expected = {"devices": str(defaults["devices"])}
+    for part in ("prefs", "paths"):
+        expected |= {f"{part}:{key}": str(value) for key, value in defaults[part].items()}
+    assert rows == expected
+
+
+def test_the_layers_are_those_that_are_checked():
+    path = REPOSITORY / "tools" / "check_layers.py"
+    spec = importlib.util.spec_from_file_location("check_layers", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    found, order = {}, []
+    for folder, _, looks_at in table("layers"):
+        folder = folder.strip("`")
+        named = re.findall(r"`(\w+)`", looks_at)
+        if looks_at == "all of these":
+            named = list(order)
+        elif looks_at.startswith("those of"):
+            named = [*found[named[0]], *named[1:]]
+        found[folder] = named
+        order.append(folder)
+    assert {k: set(v) - {k, "py"} for k, v in found.items()} == {
+        k: set(v) - {k, "py"} for k, v in module.BELOW.items()
+    }
+
+
+UPSTREAM = {
+    "exists", "missing", "running", "halted", "check", "state", "start", "shutdown", "kill", "pause",
+    "unpause", "present", "create", "absent", "remove", "clone", "run", "prefs", "devices", "service",
+    "features", "tags", "firewall", "vm", "template_installed", "template_info", "template_install",
+}  # fmt: skip
+
+
+def test_every_function_of_upstream_has_a_row():
+    text = pages()["upstream.md"]
+    for name in UPSTREAM:
+        rows = re.findall(rf"^\|[^|]*`{name}`.*$", text, re.M)
+        assert rows, name
+        ours = f"qvm.{name}" in KNOWN
+        assert ours or "**not" in "".join(rows), (
+            f"{name} is not there, and the table does not say so"
+        )
+    assert [f"B{n}" for n in range(1, 25)] == re.findall(r"^\| (B\d+) \|", text, re.M)
+
+
+# -- the counts of calls.md
+
+
+COUNTED = {
+    "`qvm.exists`, `missing`, `running`, `halted`": ("qvm.halted", "work", None),
+    "`qvm.start`": ("qvm.start", "work", None),
+    "`qvm.shutdown`": ("qvm.shutdown", "work", None),
+    "`qvm.present`, an AppVM": ("qvm.present", "m", {"template": "fedora-41-xfce", "label": "red"}),
+    "`qvm.prefs`, two properties": ("qvm.prefs", "m", {"memory": 500, "vcpus": 2}),
+    "`qvm.features`, two features": ("qvm.features", "m", {"set": [{"a": 1}, {"b": 2}]}),
+    "`qvm.service`, one service": ("qvm.service", "m", {"enable": ["clocksync"]}),
+    "`qvm.tags`, two tags": ("qvm.tags", "m", {"add": ["x", "y"]}),
+    "`qvm.firewall`": ("qvm.firewall", "m", {"set": ["action=drop"]}),
+    "`qvm.absent`": ("qvm.absent", "m", None),
+    "the guide's `qvm.vm`": (
+        "qvm.vm",
+        "guide",
+        {
+            "present": [{"template": "fedora-40-xfce"}, {"class": "StandaloneVM"}],
+            "prefs": [
+                {"label": "yellow"}, {"mem": 4000}, {"vcpus": 4}, {"virt_mode": "hvm"},
+                {"pcidevs": ["01:00.0", "01:00.1"]}, {"kernel": None}, {"maxmem": 0},
+                {"class": "StandaloneVM"},
+            ],
+            "features": [{"set": [{"menu-items": "qubes-run-terminal.desktop"}]}],
+        },
+    ),
+}  # fmt: skip
+ELSEWHERE = {"fifty of the guide's `qvm.vm`": "tests/salt/test_counts.py"}
+
+
+def test_counts(tmp_path):
+    """In the table's order, since a later row works on what an earlier one made."""
+    from rig import Minion
+    from saltext.qvm_gpu.sandbox import Sandbox
+
+    counted = {}
+    with Sandbox(folder=tmp_path / "sandbox", root=True) as sandbox:
+        minion = Minion(tmp_path / "minion", socket=sandbox.socket, root=sandbox.root)
+        for row, (function, name, body) in COUNTED.items():
+            log = []
+            for _ in range(2):
+                sandbox.clear_log()
+                state = minion.one(function, name, body)
+                assert state["result"] is True, state["comment"]
+                log.append((len(sandbox.log()), len(sandbox.writing_calls())))
+            (first, writing), (unchanged, nothing) = log
+            assert nothing == 0
+            counted[row] = [str(unchanged), str(first), str(writing)]
+    documented = {row: cells for row, *cells in table("counts")}
+    assert set(documented) == set(COUNTED) | set(ELSEWHERE)
+    assert {row: documented[row] for row in COUNTED} == counted
