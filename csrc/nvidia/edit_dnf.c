@@ -7,24 +7,35 @@
 
 static const char separators[] = " \t\r\n,";
 
-/* What is in [main]: where it ends, and its list of excludes (the last one counts). */
-struct main_section {
+static const char *const keys[] = {"exclude", "excludepkgs"};
+
+/* The value that counts of one of the keys: its last one. */
+struct list {
     bool found;
-    const char *end;      /* behind its last line that says something */
-    bool has_list;        /* exclude= or excludepkgs= */
-    struct qg_span list;  /* its value, with lines that go on */
-    struct qg_span first; /* its value on its first line */
+    struct qg_span whole; /* with lines that go on */
+    struct qg_span first; /* on its own line */
 };
 
-static bool is_list_key(struct qg_span line, struct qg_span *value) {
+/* What is in [main], which may be opened more than once. */
+struct main_section {
+    bool found;
+    const char *end; /* behind its last line that says something */
+    struct list lists[QG_ARRAY_LEN(keys)];
+};
+
+/* The list that a line sets; NULL for any other line. */
+static struct list *list_of(struct qg_span line, struct main_section *section) {
     const char *equals = memchr(line.at, '=', line.length);
-    if (!equals)
-        return false;
-    struct qg_span key =
-        qg_span_trim((struct qg_span){.at = line.at, .length = (size_t)(equals - line.at)});
-    *value =
-        (struct qg_span){.at = equals + 1, .length = (size_t)(line.at + line.length - equals) - 1};
-    return qg_span_is(key, "exclude") || qg_span_is(key, "excludepkgs");
+    struct qg_span key = {.at = line.at, .length = equals ? (size_t)(equals - line.at) : 0};
+    for (size_t i = 0; equals && i < QG_ARRAY_LEN(keys); i++) {
+        if (!qg_span_is(qg_span_trim(key), keys[i]))
+            continue;
+        struct qg_span value = {.at = equals + 1,
+                                .length = (size_t)(line.at + line.length - equals) - 1};
+        section->lists[i] = (struct list){.found = true, .whole = value, .first = value};
+        return &section->lists[i];
+    }
+    return NULL;
 }
 
 static bool is_comment(struct qg_span line) {
@@ -33,8 +44,9 @@ static bool is_comment(struct qg_span line) {
 
 static struct main_section find_main(const char *text) {
     struct main_section found = {.end = text};
+    struct list *open = NULL; /* may go on in the next line */
     struct qg_span line;
-    bool inside = false, in_list = false;
+    bool inside = false;
     while (qg_line_next(&text, &line)) {
         struct qg_span trimmed = qg_span_trim(line);
         if (trimmed.length == 0 || is_comment(line))
@@ -42,26 +54,29 @@ static struct main_section find_main(const char *text) {
         if (line.at[0] == '[') {
             inside = qg_span_starts(trimmed, "[main]");
             found.found = found.found || inside;
-            in_list = false;
+            open = NULL;
         }
         if (!inside)
             continue;
         found.end = text; /* behind the newline, if there is one */
-        struct qg_span value;
-        if (line.at[0] == ' ' || line.at[0] == '\t') {
-            if (in_list)
-                found.list.length = (size_t)(line.at + line.length - found.list.at);
-        } else if (is_list_key(line, &value)) {
-            found.has_list = in_list = true;
-            found.list = found.first = value;
-        } else {
-            in_list = false;
-        }
+        bool goes_on = line.at[0] == ' ' || line.at[0] == '\t';
+        if (!goes_on)
+            open = list_of(line, &found);
+        else if (open)
+            open->whole.length = (size_t)(line.at + line.length - open->whole.at);
     }
     return found;
 }
 
-static bool is_excluded(struct qg_span list, const char *package) {
+/* The list that is read last; NULL where there is none. */
+static const struct list *last_list(const struct main_section *section) {
+    const struct list *a = &section->lists[0], *b = &section->lists[1];
+    if (a->found && b->found)
+        return a->whole.at > b->whole.at ? a : b;
+    return a->found ? a : b->found ? b : NULL;
+}
+
+static bool lists_package(struct qg_span list, const char *package) {
     struct qg_span word;
     while (qg_word_next(&list, separators, &word)) {
         char pattern[256];
@@ -72,17 +87,32 @@ static bool is_excluded(struct qg_span list, const char *package) {
     return false;
 }
 
+static bool is_empty(struct qg_span list) {
+    struct qg_span word;
+    return !qg_word_next(&list, separators, &word);
+}
+
+/* As both dnf take it: the lists add up, and an empty one that is read last clears the other. */
+static bool is_excluded(const struct main_section *section, const char *package) {
+    const struct list *last = last_list(section);
+    if (!last || lists_package(last->whole, package))
+        return last != NULL;
+    const struct list *other = last == &section->lists[0] ? &section->lists[1] : &section->lists[0];
+    return other->found && !is_empty(last->whole) && lists_package(other->whole, package);
+}
+
 int qg_edit_dnf_exclude(const char *text, const char *package, struct qg_buf *out,
                         struct qg_err *err) {
     struct main_section section = find_main(text);
+    const struct list *last = last_list(&section);
     if (!section.found)
         return qg_buf_printf(out, err, "[main]\nexclude=%s\n%s%s", package, *text ? "\n" : "",
                              text);
-    if (section.has_list && is_excluded(section.list, package))
+    if (is_excluded(&section, package))
         return qg_buf_puts(out, text, err);
-    if (section.has_list) {
-        struct qg_span value = qg_span_trim(section.first);
-        const char *end = value.length ? value.at + value.length : section.first.at;
+    if (last) {
+        struct qg_span value = qg_span_trim(last->first);
+        const char *end = value.length ? value.at + value.length : last->first.at;
         if (qg_buf_add_range(out, text, end, err) < 0 ||
             qg_buf_printf(out, err, "%s%s", value.length ? " " : "", package) < 0)
             return -1;
@@ -90,8 +120,10 @@ int qg_edit_dnf_exclude(const char *text, const char *package, struct qg_buf *ou
     }
     if (qg_buf_add_range(out, text, section.end, err) < 0)
         return -1;
+    const char *newline = strstr(text, "\r\n") ? "\r\n" : "\n";
     bool open = section.end > text && section.end[-1] != '\n';
-    return qg_buf_printf(out, err, "%sexclude=%s\n%s", open ? "\n" : "", package, section.end);
+    return qg_buf_printf(out, err, "%sexclude=%s%s%s", open ? newline : "", package, newline,
+                         section.end);
 }
 
 /* True where the list holds nothing but this package. */
@@ -105,9 +137,9 @@ static bool is_alone(struct qg_span list, const char *package) {
 }
 
 /* Drops the whole line: one that is left empty would be a leftover of ours. */
-static int drop_list(const char *text, const struct main_section *section, struct qg_buf *out,
+static int drop_list(const char *text, struct qg_span list, struct qg_buf *out,
                      struct qg_err *err) {
-    const char *start = section->list.at, *end = section->list.at + section->list.length;
+    const char *start = list.at, *end = list.at + list.length;
     while (start > text && start[-1] != '\n')
         start--;
     if (qg_buf_add_range(out, text, start, err) < 0)
@@ -115,20 +147,16 @@ static int drop_list(const char *text, const struct main_section *section, struc
     return qg_buf_puts(out, *end == '\n' ? end + 1 : end, err);
 }
 
-int qg_edit_dnf_include(const char *text, const char *package, struct qg_buf *out,
-                        struct qg_err *err) {
-    struct main_section section = find_main(text);
-    if (!section.has_list || !qg_span_has_word(section.list, separators, package))
-        return qg_buf_puts(out, text, err);
-    if (is_alone(section.list, package))
-        return drop_list(text, &section, out, err);
+/* Copies the text without the package in one list. */
+static int take_out(const char *text, struct qg_span list, const char *package, struct qg_buf *out,
+                    struct qg_err *err) {
     const char *copied = text;
-    struct qg_span rest = section.list, word;
+    struct qg_span rest = list, word;
     while (qg_word_next(&rest, separators, &word)) {
         if (!qg_span_is(word, package))
             continue;
         const char *start = word.at, *end = word.at + word.length;
-        if (start > section.list.at && start[-1] != '\n')
+        if (start > list.at && start[-1] != '\n')
             start--;
         else if (*end == ' ' || *end == ',')
             end++;
@@ -137,4 +165,17 @@ int qg_edit_dnf_include(const char *text, const char *package, struct qg_buf *ou
         copied = end;
     }
     return qg_buf_puts(out, copied, err);
+}
+
+int qg_edit_dnf_include(const char *text, const char *package, struct qg_buf *out,
+                        struct qg_err *err) {
+    struct main_section section = find_main(text);
+    for (size_t i = 0; i < QG_ARRAY_LEN(keys); i++) {
+        struct qg_span list = section.lists[i].whole;
+        if (!section.lists[i].found || !qg_span_has_word(list, separators, package))
+            continue;
+        return is_alone(list, package) ? drop_list(text, list, out, err)
+                                       : take_out(text, list, package, out, err);
+    }
+    return qg_buf_puts(out, text, err);
 }
