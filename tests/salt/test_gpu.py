@@ -1,0 +1,485 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""qvm_gpu beside present: finding cards, checking, hiding, moving, reporting."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+import yaml
+from rig import MACHINES
+from saltext.qvm_gpu import _core
+
+NVIDIA = "0000:01:00.0"
+PORTS = ["00_01.0-00_00.0", "00_01.0-00_00.1"]
+GRUB = 'GRUB_TIMEOUT=5\n# dom0\'s own\nGRUB_CMDLINE_LINUX="rhgb quiet"\n'
+HIDDEN = 'GRUB_CMDLINE_LINUX="rhgb quiet rd.qubes.hide_pci=01:00.0,01:00.1"'
+
+
+def call(sandbox, function, args=None, *, test=False, root=True):
+    run = _core.Run(socket=str(sandbox.socket), root=str(sandbox.root) if root else "/nowhere")
+    return run.call(f"qvm_gpu.{function}", args or {}, test)
+
+
+def ask(sandbox, function, args=None, **kwargs):
+    answer = call(sandbox, function, args, **kwargs)
+    assert answer["result"] is True, answer["comment"]
+    return answer["data"]
+
+
+def checks(sandbox, **args):
+    return {one["check"]: one for one in ask(sandbox, "preflight", args)["checks"]}
+
+
+def machine_with(name, **more):
+    """A machine file's mapping, with more in it."""
+    return {**(yaml.safe_load((MACHINES / f"{name}.yaml").read_text("utf-8")) or {}), **more}
+
+
+def assigned(sandbox, qube):
+    lines = sandbox.ok("admin.vm.device.pci.Assigned", qube).splitlines()
+    return sorted(line.split(" ")[0].split(":")[0].removeprefix("dom0+") for line in lines)
+
+
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory):
+    """The stand-in for dom0's programs, linked so that it runs in an empty root."""
+    if os.geteuid() != 0:
+        pytest.skip("only root may chroot")
+    built = tmp_path_factory.mktemp("programs") / "program"
+    source = Path(__file__).with_name("dom0_programs.c")
+    subprocess.run(["cc", "-static", "-o", built, source], check=True)
+    return built
+
+
+@pytest.fixture
+def dom0(machine, programs):
+    """``dom0("two-alike")`` starts that machine with dom0's files and programs in its root."""
+
+    def start(what, efi=False, **kwargs):
+        sandbox = machine(what, **kwargs)
+        root = Path(sandbox.root)
+        menu = "boot/efi/EFI/qubes/grub.cfg" if efi else "boot/grub2/grub.cfg"
+        for path, text in {
+            "etc/default/grub": GRUB,
+            menu: "  module2 /vmlinuz-6.6.68-1.qubes.fc41 root=/dev/x rhgb quiet\n",
+            "proc/cmdline": "placeholder root=/dev/x rhgb quiet\n",
+        }.items():
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            (root / path).write_text(text, "utf-8")
+        for name in ("xl", "grub2-mkconfig"):
+            (root / "usr/sbin").mkdir(parents=True, exist_ok=True)
+            shutil.copy(programs, root / "usr/sbin" / name)
+        return sandbox
+
+    return start
+
+
+def reboot(sandbox):
+    """What a reboot of dom0 does to its files: the menu's command line, and who holds the card."""
+    root = Path(sandbox.root)
+    text = (root / "etc/default/grub").read_text("utf-8")
+    words = re.search(r'GRUB_CMDLINE_LINUX="(.*)"', text)[1]
+    (root / "proc/cmdline").write_text(f"placeholder root=/dev/x {words}\n", "utf-8")
+    found = re.search(r"hide_pci=(\S+)", words)
+    (root / "sys/bus/pci/drivers/pciback").mkdir(parents=True, exist_ok=True)
+    for address in found[1].split(",") if found else ():
+        driver = root / "sys/bus/pci/devices" / f"0000:{address}" / "driver"
+        driver.unlink(missing_ok=True)
+        driver.symlink_to("/sys/bus/pci/drivers/pciback")
+
+
+# -- finding
+
+
+def test_cards_of_the_default_machine(sandbox):
+    sandbox.clear_log()
+    integrated, card = ask(sandbox, "cards")
+    assert (integrated["bdf"], integrated["display"]) == ("0000:00:02.0", True)
+    assert (card["bdf"], card["port"], card["display"]) == (NVIDIA, PORTS[0], False)
+    assert card["identity"] == "0x10de:0x2504::p030000"
+    assert [(f["kind"], f["driver"], f["hidden"]) for f in card["functions"]] == [
+        ("display", "pciback", True),
+        ("audio", "pciback", True),
+    ]
+    assert card["group"] == {
+        "along": ["0000:01:00.1"],
+        "bridges": [],
+        "blocks": [],
+        "sure": "certain",
+        "reason": "everything on the way to the root separates its devices",
+    }
+    assert sandbox.writing_calls() == []
+    asked = [one.method.removeprefix("admin.vm.") for one in sandbox.log()]
+    assert sorted(asked[:2]) == ["List", "device.pci.Available"]
+    assert set(asked[2:]) == {"device.pci.Assigned"}
+
+
+def test_another_computers_sysfs_does_not_count(machine):
+    sandbox = machine("integrated")
+    card = ask(sandbox, "cards", root=False)[1]
+    assert (card["display"], card["group"], card["memory"]) == (None, None, None)
+    assert [f["driver"] for f in card["functions"]] == [None, None]
+
+
+def test_cards_name_their_qubes(machine):
+    qubes = {
+        "work": {"devices": ["01:00.0"]},
+        "personal": {"devices": ["01:00.0"], "running": True},
+    }
+    card = ask(machine(machine_with("integrated", qubes=qubes)), "cards")[1]
+    assert card["assigned"] == ["personal", "work"]
+    assert card["attached"] == ["personal"]
+    assert card["functions"][1]["assigned"] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "auto"),
+    [
+        ("integrated", NVIDIA),
+        ("recorded-bridge", NVIDIA),
+        ("four-functions", NVIDIA),
+        ("laptop-3d", NVIDIA),
+        ("shared-with-usb", NVIDIA),
+        ("two-bridges", "0000:03:00.0"),
+        ("r42-plain", NVIDIA),
+        ("plain-with-identities", NVIDIA),
+        ("one-card", "the card is dom0's display"),
+        ("two-alike", "several cards fit, name one by its address"),
+        ("recorded-root", "several cards fit, name one by its address"),
+    ],
+)
+def test_auto_on_every_machine(machine, name, auto):
+    found = ask(machine(name), "preflight", {"devices": "auto"})
+    if found["card"]:
+        assert found["card"]["bdf"] == auto
+    else:
+        assert auto in found["checks"][1]["reason"]
+        assert not found["passed"]
+
+
+def test_no_machine_file_was_forgotten():
+    tested = test_auto_on_every_machine.pytestmark[0].args[1]
+    assert {path.stem for path in MACHINES.glob("*.yaml")} >= {name for name, _ in tested}
+
+
+def test_all_functions_go_along(machine):
+    card = ask(machine("four-functions"), "cards")[1]
+    assert [f["kind"] for f in card["functions"]] == ["display", "audio", "USB", "UCSI"]
+
+
+def test_a_shared_group_blocks(machine):
+    sandbox = machine("shared-with-usb")
+    group = ask(sandbox, "cards")[1]["group"]
+    assert group["blocks"] == ["0000:02:00.0"]
+    assert group["bridges"] == ["0000:00:01.0", "0000:00:01.1"]
+    assert "0000:00:01.0 has no ACS" in group["reason"]
+    assert checks(sandbox)["group"]["status"] == "fail"
+
+
+# -- the guides' steps
+
+
+def test_the_steps_of_the_guides(dom0, minion_for):
+    """A dom0 with nothing prepared gets the steps in order, and passes after following them."""
+    qubes = {"sys-usb": {"devices": ["01:00.0"], "running": True}}
+    machine = machine_with("laptop-3d", qubes=qubes)
+    sandbox = dom0(machine)
+    wish = {"name": "gpu", "template": "fedora-41-nvidia", "memory": 3000}
+    found = ask(sandbox, "preflight", wish)
+    failed = [one["check"] for one in found["checks"] if one["status"] == "fail"]
+    assert failed == ["hidden", "pciback", "in_use", "template"]
+    assert all(one["cure"] for one in found["checks"] if one["status"] == "fail")
+
+    minion = minion_for(sandbox)
+    assert minion.one("qvm_gpu.hidden", "gpu")["result"] is True
+    state = minion.one("qvm_gpu.ready", "gpu", wish)
+    assert state["result"] is False
+    assert "[fail] hidden: the card is hidden from dom0 at the next boot" in state["comment"]
+    assert state["changes"] == {}
+    reboot(sandbox)
+    sandbox.ok("admin.vm.Kill", "sys-usb")
+    wish["template"] = "fedora-41-xfce"
+    state = minion.one("qvm_gpu.ready", "gpu", wish)
+    assert state["result"] is True, state["comment"]
+    assert {one["status"] for one in ask(sandbox, "preflight", wish)["checks"]} == {"ok"}
+
+
+def test_preflight_of_a_wish_that_cannot_be(dom0):
+    sandbox = dom0("integrated")
+    found = checks(sandbox, label="mauve", memory="64000", root_size=10**13)
+    failed = {name for name, one in found.items() if one["status"] == "fail"}
+    assert failed == {"label", "memory", "pool"}
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ({"device": "auto"}, "did you mean devices?"),
+        ({"devices": [60.0]}, "quote 01:00.0"),
+        ({"devices": {}}, "a text or a list of texts"),
+        ({"devices": []}, "an empty list"),
+        ({"memory": "much"}, "memory: a number"),
+        ({"force": "no"}, "force: true or false"),
+    ],
+)
+def test_preflight_says_what_is_wrong(sandbox, args, words):
+    answer = call(sandbox, "preflight", args)
+    text = answer["comment"] or str(answer["data"])
+    assert words in text
+
+
+# -- hiding
+
+
+@pytest.mark.parametrize("efi", [False, True])
+def test_hidden_and_shown(dom0, minion_for, efi):
+    sandbox = dom0("integrated", efi=efi)
+    root, minion = Path(sandbox.root), minion_for(sandbox)
+    menu = "/boot/efi/EFI/qubes/grub.cfg" if efi else "/boot/grub2/grub.cfg"
+    grub = root / "etc/default/grub"
+    dry = minion.one("qvm_gpu.hidden", "x", {"devices": "nvidia"}, test=True)
+    assert dry["result"] is None
+    assert grub.read_text("utf-8") == GRUB
+    done = minion.one("qvm_gpu.hidden", "x", {"devices": "nvidia"})
+    assert done["result"] is True, done["comment"]
+    assert done["changes"] == dry["changes"]
+    assert done["changes"]["/etc/default/grub"] == {
+        "rd.qubes.hide_pci": {"old": [], "new": ["01:00.0", "01:00.1"]}
+    }
+    assert menu in done["changes"]
+    assert "reboot dom0" in done["comment"]
+    assert HIDDEN in grub.read_text("utf-8")
+    assert "hide_pci=01:00.0,01:00.1" in (root / menu[1:]).read_text("utf-8")
+    again = minion.one("qvm_gpu.hidden", "x", {"devices": "nvidia"})
+    assert (again["result"], again["changes"]) == (True, {})
+    assert "reboot dom0" in again["comment"]
+    reboot(sandbox)
+    assert "reboot" not in minion.one("qvm_gpu.hidden", "x")["comment"]
+    assert minion.one("qvm_gpu.shown", "x", test=True)["result"] is None
+    undone = minion.one("qvm_gpu.shown", "x")
+    assert undone["result"] is True, undone["comment"]
+    assert grub.read_text("utf-8") == GRUB
+    assert "hide_pci" not in (root / menu[1:]).read_text("utf-8")
+    assert minion.one("qvm_gpu.shown", "x")["changes"] == {}
+
+
+def test_hidden_keeps_what_is_hidden_already(dom0):
+    sandbox = dom0("integrated")
+    grub = Path(sandbox.root) / "etc/default/grub"
+    grub.write_text(
+        'GRUB_CMDLINE_LINUX="a rd.qubes.hide_pci=00:14.0,0000:01:00.1 b" # c\n', "utf-8"
+    )
+    assert call(sandbox, "hidden")["result"] is True
+    assert grub.read_text("utf-8") == (
+        'GRUB_CMDLINE_LINUX="a rd.qubes.hide_pci=00:14.0,0000:01:00.1,01:00.0 b" # c\n'
+    )
+
+
+def test_hidden_tries_a_menu_again(dom0):
+    """A menu that could not be written fails the state; the next run writes it."""
+    sandbox = dom0("integrated")
+    root = Path(sandbox.root)
+    (root / "mkconfig-fails").touch()
+    failed = call(sandbox, "hidden")
+    assert failed["result"] is False
+    assert "no such device" in failed["comment"]
+    assert list(failed["changes"]) == ["/etc/default/grub"]
+    (root / "mkconfig-fails").unlink()
+    done = call(sandbox, "hidden")
+    assert done["result"] is True
+    assert list(done["changes"]) == ["/boot/grub2/grub.cfg"]
+
+
+def test_hidden_refuses_the_display(dom0):
+    sandbox = dom0("one-card")
+    refused = call(sandbox, "hidden", {"devices": NVIDIA})
+    assert refused["result"] is False
+    assert "dom0's display" in refused["comment"]
+    assert (Path(sandbox.root) / "etc/default/grub").read_text("utf-8") == GRUB
+    assert call(sandbox, "hidden", {"devices": NVIDIA, "force": True})["result"] is True
+
+
+def test_hidden_needs_dom0s_own_files(machine):
+    sandbox = machine("integrated")
+    assert "dom0's own minion" in call(sandbox, "hidden", root=False)["comment"]
+    (Path(sandbox.root) / "etc/default").mkdir(parents=True)
+    (Path(sandbox.root) / "etc/default/grub").write_text(GRUB, "utf-8")
+    dry = call(sandbox, "hidden", test=True)
+    assert dry["result"] is None
+    assert "lists a kernel" in dry["comment"]
+    real = call(sandbox, "hidden")
+    assert real["result"] is False
+    assert "nothing was changed" in real["comment"]
+    assert (Path(sandbox.root) / "etc/default/grub").read_text("utf-8") == GRUB
+
+
+# -- moving
+
+
+def owners_machine(running):
+    return machine_with(
+        "integrated", qubes={"work": {"devices": ["01:00.0", "01:00.1"], "running": running}}
+    )
+
+
+def test_attached_moves_the_card(machine, minion_for):
+    sandbox = machine(owners_machine(False))
+    minion = minion_for(sandbox)
+    dry = minion.one("qvm_gpu.attached", "personal", {"devices": "auto"}, test=True)
+    assert dry["result"] is None
+    assert sandbox.writing_calls() == []
+    done = minion.one("qvm_gpu.attached", "personal", {"devices": "auto"})
+    assert done["result"] is True, done["comment"]
+    assert done["changes"] == dry["changes"]
+    assert assigned(sandbox, "personal") == PORTS
+    assert assigned(sandbox, "work") == []
+    sandbox.clear_log()
+    again = minion.one("qvm_gpu.attached", "personal")
+    assert (again["result"], again["changes"]) == (True, {})
+    assert sandbox.writing_calls() == []
+
+
+def test_attached_leaves_a_running_qube_alone(machine, minion_for):
+    sandbox = machine(owners_machine(True))
+    minion = minion_for(sandbox)
+    refused = minion.one("qvm_gpu.attached", "personal")
+    assert refused["result"] is False
+    assert "work has the card and is Running" in refused["comment"]
+    assert sandbox.writing_calls() == []
+    forced = minion.one("qvm_gpu.attached", "personal", {"force": True})
+    assert forced["result"] is True, forced["comment"]
+    assert assigned(sandbox, "personal") == PORTS
+    assert "state=Halted" in sandbox.ok("admin.vm.List", "work")
+
+
+def test_attached_needs_its_qube(sandbox):
+    assert "no qube nobody" in call(sandbox, "attached", {"name": "nobody"})["comment"]
+    assert "name" in call(sandbox, "attached", {"name": 5})["comment"]
+
+
+def test_absent(machine, minion_for):
+    sandbox = machine("integrated")
+    minion = minion_for(sandbox)
+    assert minion.one("qvm_gpu.absent", "work", test=True)["result"] is None
+    assert minion.one("qvm_gpu.absent", "work")["result"] is True
+    assert "work" not in sandbox.ok("admin.vm.List")
+    assert minion.one("qvm_gpu.absent", "work", test=True)["result"] is True
+
+
+def test_plan_writes_nothing(sandbox):
+    got = ask(sandbox, "plan", {"state": "attached", "name": "work"})
+    assert got["result"] is None
+    assert got["changes"]["qvm.prefs"]["pcidevs"]["new"] == PORTS
+    assert sandbox.writing_calls() == []
+    refused = ask(sandbox, "plan", {"state": "attached", "name": "nobody"})
+    assert refused["result"] is False
+    assert "one of present" in call(sandbox, "plan", {"state": "cards", "name": "x"})["comment"]
+
+
+# -- reporting
+
+
+class Balance(HTMLParser):
+    """Counts what is open, and what would be loaded from elsewhere."""
+
+    VOID = ("meta",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.loads: list[str] = []
+        self.text: list[str] = []
+
+    def handle_starttag(self, tag, attrs):
+        if tag not in self.VOID:
+            self.open.append(tag)
+        self.loads += [tag for name, _ in attrs if name in ("src", "href", "onload", "onclick")]
+        self.loads += [tag] if tag in ("script", "link", "iframe", "img") else []
+
+    def handle_startendtag(self, tag, attrs):
+        pass
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+SECRET = {
+    "secret-lair": {
+        "class": "StandaloneVM",
+        "devices": ["01:00.0", "01:00.1"],
+        "running": True,
+        "properties": {"virt_mode": "hvm", "kernel": "", "maxmem": 0},
+    }
+}
+
+
+@pytest.mark.parametrize("form", ["text", "html"])
+def test_report(machine, form):
+    sandbox = machine(machine_with("shared-with-usb", qubes=SECRET))
+    page = ask(sandbox, "report", {"format": form})
+    for shown in ("GA106", NVIDIA, "0000:02:00.0", "no ACS", "pciback", "its own", "qube-"):
+        assert shown in page
+    for private in ("secret-lair", "personal", "uuid"):
+        assert private not in page
+    assert "secret-lair" in ask(sandbox, "report", {"format": form, "mask": False})
+    assert "secret-lair" in ask(sandbox, "report", {"format": form, "qube": "secret-lair"})
+
+
+def test_report_is_one_sound_file(machine):
+    devices = machine_with("shared-with-usb")["devices"]
+    for device in devices:
+        device["product"] = "<script>alert('x')</script> \" & \\"
+    page = ask(machine({"devices": devices}), "report", {"format": "html"})
+    parsed = Balance()
+    parsed.feed(page)
+    parsed.close()
+    assert parsed.open == []
+    assert parsed.loads == []
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+    assert "http" not in page.replace("http-equiv", "")
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in MACHINES.glob("*.yaml")))
+def test_report_of_every_machine(machine, name):
+    sandbox = machine(name)
+    data = ask(sandbox, "report", {"format": "data"})
+    assert data["cards"]
+    parsed = Balance()
+    parsed.feed(ask(sandbox, "report", {"format": "html"}))
+    parsed.close()
+    assert parsed.open == []
+    assert "format: text, html or data" in call(sandbox, "report", {"format": "pdf"})["comment"]
+
+
+def test_report_opens_in_a_browser(machine, tmp_path):
+    browser = shutil.which("chromium") or shutil.which("chromium-browser")
+    if not browser:
+        pytest.skip("no Chromium here")
+    page = tmp_path / "report.html"
+    data = ask(machine("shared-with-usb"), "report", {"format": "html"})
+    page.write_text(data, "utf-8")
+    done = subprocess.run(
+        [browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+         f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", page.as_uri()],
+        capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    assert done.stdout.count("<circle") == data.count("<circle") > 5
+    assert "GA106" in done.stdout
+
+
+def test_from_the_command_line(minion):
+    assert minion.call("qvm_gpu.cards")[1]["bdf"] == NVIDIA
+    assert minion.call("qvm_gpu.preflight", "nvidia")["card"]["bdf"] == NVIDIA
+    assert minion.call("qvm_gpu.plan", "absent", "work")["result"] is None
+    assert minion.call("qvm_gpu.report").startswith("GPU REPORT")
+    assert "no graphics card fits" in str(minion.call("qvm_gpu.preflight", "voodoo"))
