@@ -2,6 +2,8 @@
 #include "plan/run_i.h"
 
 #include "base/text.h"
+#include "plan/power.h"
+#include "plan/program.h"
 #include "qubes/device.h"
 #include "wire/firewall.h"
 
@@ -11,8 +13,6 @@
 enum {
     TOKEN_LENGTH = 32,     /* of volume.CloneFrom */
     RULES_MAX = 60 * 1024, /* of a firewall: a request has to hold it */
-    POWER_TIMEOUT_S = 60,
-    PROGRAM_TIMEOUT_S = 600,
     PATH_MAX_KEYS = 8,
 };
 
@@ -24,6 +24,17 @@ static int do_create(struct qg_run *run, const struct qg_step *step, struct qg_e
         return qg_err_oom(err);
     return qg_client_do(&run->client, method, qg_value_get_text(step->extra, "template"), "dom0",
                         payload, err);
+}
+
+/* A disposable removes itself when it is shut down: what is gone is as it should be. */
+static int do_remove(struct qg_run *run, const struct qg_step *step, struct qg_err *err) {
+    struct qg_err problem = {0};
+    if (qg_client_do(&run->client, "admin.vm.Remove", NULL, step->qube, NULL, &problem) == 0 ||
+        qg_err_is_qubesd(&problem, "QubesVMNotFoundError"))
+        return 0;
+    if (err && err->kind == QG_ERR_NONE)
+        *err = problem;
+    return -1;
 }
 
 static int do_firewall(struct qg_run *run, const struct qg_step *step, struct qg_err *err) {
@@ -70,70 +81,6 @@ static int do_volume_clone(struct qg_run *run, const struct qg_step *step, struc
     return status;
 }
 
-/* Waits for the event that says that the qube is off. */
-static int wait_shutdown(struct qg_stream *stream, const char *qube,
-                         const struct qg_deadline *deadline, struct qg_err *err) {
-    for (;;) {
-        QG_AUTO(event) struct qg_event event = {0};
-        if (qg_stream_next(stream, &event, deadline, err) < 0)
-            return -1;
-        if (strcmp(event.name, "domain-shutdown") == 0 && strcmp(event.subject, qube) == 0)
-            return 0;
-    }
-}
-
-/* Starts at the event stream, so that what happens between the call and the wait is not missed. */
-static int do_shutdown(struct qg_run *run, const struct qg_step *step, struct qg_err *err) {
-    int64_t seconds = json_integer_value(json_object_get(step->extra, "timeout"));
-    seconds = seconds ? seconds : POWER_TIMEOUT_S;
-    bool force = json_is_true(json_object_get(step->extra, "force"));
-    QG_AUTO(stream) struct qg_stream stream = {.connection = QG_CONNECTION_CLOSED};
-    struct qg_deadline deadline = qg_run_deadline(run, 0);
-    if (qg_stream_open(&stream, &run->client.transport, step->qube, &deadline, err) < 0 ||
-        qg_client_do(&run->client, "admin.vm.Shutdown", force ? "force" : NULL, step->qube, NULL,
-                     err) < 0)
-        return -1;
-    deadline = qg_run_deadline(run, seconds * 1000);
-    struct qg_err problem = {0};
-    if (wait_shutdown(&stream, step->qube, &deadline, &problem) == 0)
-        return 0;
-    if (problem.kind == QG_ERR_TIMEOUT && json_is_true(json_object_get(step->extra, "kill")))
-        return qg_client_do(&run->client, "admin.vm.Kill", NULL, step->qube, NULL, err);
-    if (problem.kind == QG_ERR_TIMEOUT)
-        return qg_err_set(err, QG_ERR_TIMEOUT, "%s did not shut down within %lld s", step->qube,
-                          (long long)seconds);
-    if (err && err->kind == QG_ERR_NONE)
-        *err = problem;
-    return -1;
-}
-
-static int do_program(struct qg_run *run, const struct qg_step *step, struct qg_err *err) {
-    enum { ARGS_MAX = 64 };
-    const char *argv[ARGS_MAX + 1] = {0};
-    size_t i;
-    json_t *word;
-    json_array_foreach(json_object_get(step->extra, "argv"), i, word) {
-        if (i >= ARGS_MAX)
-            return qg_err_set(err, QG_ERR_INVALID, "more than %d arguments for %s", ARGS_MAX,
-                              argv[0]);
-        argv[i] = json_string_value(word);
-    }
-    const struct qg_host_command command = {.argv = argv};
-    const json_t *seconds = json_object_get(step->extra, "timeout");
-    struct qg_deadline deadline =
-        qg_run_deadline(run, (seconds ? json_integer_value(seconds) : PROGRAM_TIMEOUT_S) * 1000);
-    QG_AUTO(host_result) struct qg_host_result result = {0};
-    if (qg_host_run(run->host, &command, &deadline, &result, err) < 0)
-        return -1;
-    if (!result.started)
-        return qg_err_set(err, QG_ERR_IO, "%s cannot be started here: %s", argv[0],
-                          qg_buf_text(&result.out));
-    if (result.exit_code != 0)
-        return qg_err_set(err, QG_ERR_IO, "%s ended with exit code %d: %s", argv[0],
-                          result.exit_code, qg_buf_text(&result.out));
-    return 0;
-}
-
 /* The uuid in the answer to property.Get+uuid; NULL for anything else. Borrowed. */
 static const char *uuid_in(const struct qg_call *call) {
     static const char head[] = "default=False type=str ";
@@ -168,7 +115,7 @@ static int do_step(struct qg_run *run, const struct qg_step *step, struct qg_err
     case QG_STEP_CREATE:
         return do_create(run, step, err);
     case QG_STEP_REMOVE:
-        return qg_client_do(client, "admin.vm.Remove", NULL, qube, NULL, err);
+        return do_remove(run, step, err);
     case QG_STEP_PROPERTY_SET:
         return qg_client_do(client, "admin.vm.property.Set", name, qube, value, err);
     case QG_STEP_PROPERTY_RESET:
@@ -193,9 +140,9 @@ static int do_step(struct qg_run *run, const struct qg_step *step, struct qg_err
     case QG_STEP_VOLUME_RESIZE:
         return qg_client_do(client, "admin.vm.volume.Resize", name, qube, value, err);
     case QG_STEP_START:
-        return qg_client_do(client, "admin.vm.Start", NULL, qube, NULL, err);
+        return qg_power_start(run, step, err);
     case QG_STEP_SHUTDOWN:
-        return do_shutdown(run, step, err);
+        return qg_power_shutdown(run, step, err);
     case QG_STEP_KILL:
         return qg_client_do(client, "admin.vm.Kill", NULL, qube, NULL, err);
     case QG_STEP_PAUSE:
@@ -203,7 +150,7 @@ static int do_step(struct qg_run *run, const struct qg_step *step, struct qg_err
     case QG_STEP_UNPAUSE:
         return qg_client_do(client, "admin.vm.Unpause", NULL, qube, NULL, err);
     case QG_STEP_PROGRAM:
-        return do_program(run, step, err);
+        return qg_program_run(run, step, err);
     case QG_STEP_RECORD_BEGIN:
         return qg_record_write(run, qube, value, NULL, err);
     case QG_STEP_RECORD_UUID:

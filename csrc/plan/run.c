@@ -127,7 +127,8 @@ static const struct qg_plan *dry_plan(const struct qg_run *run, const char *name
  * the qube is as that step leaves it, qubesd need not be asked. */
 static size_t dry_start(const struct qg_plan *plan, bool *made) {
     for (size_t i = plan->count; i-- > 0;)
-        if (plan->steps[i].kind == QG_STEP_CREATE || plan->steps[i].kind == QG_STEP_REMOVE) {
+        if (plan->steps[i].kind == QG_STEP_CREATE || plan->steps[i].kind == QG_STEP_REMOVE ||
+            plan->steps[i].model) {
             *made = true;
             return i;
         }

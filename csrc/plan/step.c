@@ -251,9 +251,10 @@ int qg_step_effect(const struct qg_step *step, struct qg_qube *qube, struct qg_e
         return set_power(qube, "Halted", err);
     case QG_STEP_PAUSE:
         return set_power(qube, "Paused", err);
+    case QG_STEP_PROGRAM:
+        return effect_create(step, qube, err); /* one that makes a qube has it as its model */
     case QG_STEP_NOTES_SET:
     case QG_STEP_VOLUME_CLONE:
-    case QG_STEP_PROGRAM:
     case QG_STEP_RECORD_BEGIN:
     case QG_STEP_RECORD_UUID:
     case QG_STEP_RECORD_END:

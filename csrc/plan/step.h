@@ -21,12 +21,13 @@ enum qg_step_kind {
     QG_STEP_UNASSIGN,       /* name: class; extra: {device} */
     QG_STEP_VOLUME_CLONE,   /* name: volume; value: source qube */
     QG_STEP_VOLUME_RESIZE,  /* name: volume; value: bytes */
-    QG_STEP_START,          /* - */
+    QG_STEP_START,          /* extra: {timeout (s)} or none */
     QG_STEP_SHUTDOWN,       /* extra: {force, kill (after the timeout), timeout (s)} */
     QG_STEP_KILL,           /* - */
     QG_STEP_PAUSE,          /* - */
     QG_STEP_UNPAUSE,        /* - */
-    QG_STEP_PROGRAM,        /* extra: {argv, timeout (s)}; name: what it is for */
+    QG_STEP_PROGRAM,        /* extra: {argv, timeout (s), desktop: as the desktop's user}; done: its
+                               `output`; name: what it is for; model: the qube it makes */
     QG_STEP_RECORD_BEGIN,   /* value: source qube; the creation that follows is on record */
     QG_STEP_RECORD_UUID,    /* the new qube's uuid joins the record */
     QG_STEP_RECORD_END,     /* - */

@@ -81,4 +81,12 @@ int qg_job_step_take(struct qg_job *job, struct qg_block *block, enum qg_step_ki
                      const char *name, const char *value, json_t *extra, const char *key,
                      json_t *old, json_t *new, struct qg_err *err);
 
+/* Plans whatever brings the qube up: nothing where it runs. One that starts or dies at the moment
+ * is waited for; a suspended one fails the block. timeout: seconds, 0 for the usual ones. */
+int qg_power_plan_start(struct qg_job *job, struct qg_block *block, long long timeout,
+                        struct qg_err *err);
+
+/* QG_ERR_INVALID for what cannot be a number of seconds to wait. */
+int qg_power_check_timeout(long long timeout, struct qg_err *err);
+
 #endif

@@ -105,14 +105,13 @@ static int new_properties(const struct making *making, struct qg_qube *qube, str
 
 /* The qube as qubesd makes it: no features, the tags that every new qube has (recorded), an open
  * firewall. */
-static struct qg_qube *new_qube(const struct making *making, struct qg_err *err) {
+static struct qg_qube *new_qube(const struct making *making, const char *name, struct qg_err *err) {
     struct qg_qube *qube = calloc(1, sizeof(*qube));
     if (!qube) {
         qg_err_oom(err);
         return NULL;
     }
-    bool fine =
-        qg_qube_init(qube, making->job->name, err) == 0 && new_properties(making, qube, err) == 0;
+    bool fine = qg_qube_init(qube, name, err) == 0 && new_properties(making, qube, err) == 0;
     qube->known = qube->exists = qube->all_features = true;
     qube->power = strdup("Halted");
     qube->notes = strdup("");
@@ -125,6 +124,13 @@ static struct qg_qube *new_qube(const struct making *making, struct qg_err *err)
     qg_qube_fini(qube);
     free(qube);
     return NULL;
+}
+
+struct qg_qube *qg_create_model(const char *name, const char *klass, const char *label,
+                                struct qg_err *err) {
+    const struct qg_creation what = {.klass = klass, .label = label};
+    const struct making making = {.what = &what};
+    return new_qube(&making, name, err);
 }
 
 void qg_create_join(struct qg_job *job) {
@@ -294,7 +300,7 @@ static int add_create(struct making *making, size_t *at, struct qg_err *err) {
     if (!step)
         return -1;
     *at = making->job->plan.count - 1;
-    step->model = new_qube(making, err);
+    step->model = new_qube(making, making->job->name, err);
     return step->model ? qg_step_effect(step, &making->job->qube, err) : -1;
 }
 

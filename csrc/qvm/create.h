@@ -26,6 +26,11 @@ struct qg_creation {
 int qg_create_plan(struct qg_job *job, struct qg_block *block, const struct qg_creation *creation,
                    struct qg_err *err);
 
+/* A qube of this class as qubesd makes it, for planning what follows. Owned by the caller; NULL on
+ * failure. */
+struct qg_qube *qg_create_model(const char *name, const char *klass, const char *label,
+                                struct qg_err *err) QG_MUST_CHECK;
+
 /* Makes the last step of the plan part of the creation: when it fails the new qube is removed. */
 void qg_create_join(struct qg_job *job);
 

@@ -13,12 +13,12 @@ static const struct qg_action *const default_order[] = {
     &qg_action_absent,  &qg_action_present, &qg_action_clone,    &qg_action_prefs,
     &qg_action_devices, &qg_action_service, &qg_action_features, &qg_action_firewall,
     &qg_action_tags,    &qg_action_unpause, &qg_action_pause,    &qg_action_shutdown,
-    &qg_action_kill,    &qg_action_start,
+    &qg_action_kill,    &qg_action_start,   &qg_action_run,
 };
 
 enum { ACTIONS_MAX = 64 };
 
-static const char *name_of(const json_t *args, struct qg_err *err) {
+const char *qg_qvm_name(const json_t *args, struct qg_err *err) {
     const char *name = qg_value_get_text(args, "name");
     if (!name)
         qg_err_set(err, QG_ERR_INVALID, "name: a qube's name is expected, not a %s",
@@ -28,7 +28,7 @@ static const char *name_of(const json_t *args, struct qg_err *err) {
 
 static int run_one(struct qg_run *run, const struct qg_action *action, const json_t *args,
                    struct qg_report *report, struct qg_err *err) {
-    const char *name = name_of(args, err);
+    const char *name = qg_qvm_name(args, err);
     const struct qg_request_action one = {.action = action, .body = json_object_get(args, "body")};
     return name ? qg_job_run(run, name, &one, 1, false, report, err) : -1;
 }
@@ -59,6 +59,7 @@ QG_QVM_FUNCTION(shutdown)
 QG_QVM_FUNCTION(kill)
 QG_QVM_FUNCTION(pause)
 QG_QVM_FUNCTION(unpause)
+QG_QVM_FUNCTION(run)
 
 /* qvm.check: `exists`, or `missing` as its word or under the key check. */
 static int function_check(struct qg_run *run, const json_t *args, struct qg_report *report,
@@ -156,7 +157,7 @@ static int check_bodies(const struct order *order, const json_t *bodies, struct 
 
 static int function_vm(struct qg_run *run, const json_t *args, struct qg_report *report,
                        struct qg_err *err) {
-    const char *name = name_of(args, err);
+    const char *name = qg_qvm_name(args, err);
     const json_t *bodies = json_object_get(args, "body");
     if (!name)
         return -1;
@@ -207,6 +208,10 @@ const struct qg_function_entry qg_qvm_functions[] = {
     {"qvm.kill", function_kill},
     {"qvm.pause", function_pause},
     {"qvm.unpause", function_unpause},
+    {"qvm.run", function_run},
+    {"qvm.template_installed", qg_template_installed},
+    {"qvm.template_install", qg_template_install},
+    {"qvm.template_info", qg_template_info},
     {"qvm.check", function_check},
     {"qvm.state", function_state},
     {"qvm.create", function_present},

@@ -163,13 +163,27 @@ static int plan_again(struct qg_job *job, size_t first, struct qg_err *err) {
     return observe_and_plan(job, first, err);
 }
 
+/* What the block's programs said last. */
+static int say_outputs(const struct qg_job *job, struct qg_block *block, struct qg_err *err) {
+    for (size_t i = block->from; i < block->to; i++) {
+        const char *output = qg_value_get_text(job->plan.steps[i].extra, "output");
+        if (output && qg_block_say(block, err, "%s", output) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 static int apply(struct qg_job *job, struct qg_report *report, struct qg_err *err) {
     for (size_t i = 0; i < job->count; i++) {
         struct qg_block *block = &job->blocks[i];
         struct qg_err problem = {0};
-        if (block->skipped ||
-            qg_run_apply(job->run, &job->plan, block->from, block->to, report, &problem) == 0)
+        if (block->skipped)
             continue;
+        if (qg_run_apply(job->run, &job->plan, block->from, block->to, report, &problem) == 0) {
+            if (say_outputs(job, block, err) < 0)
+                return -1;
+            continue;
+        }
         bool fatal = problem.kind == QG_ERR_OOM || problem.kind == QG_ERR_INTERRUPTED;
         /* what it was going to do is not what was done: the changes say that */
         qg_buf_fini(&block->comment);

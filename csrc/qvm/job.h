@@ -18,6 +18,13 @@ struct qg_request_action {
 int qg_job_run(struct qg_run *run, const char *name, const struct qg_request_action *actions,
                size_t count, bool framed, struct qg_report *report, struct qg_err *err);
 
+/* The qube's name in a function's arguments, borrowed; NULL with QG_ERR_INVALID where there is
+ * none. */
+const char *qg_qvm_name(const json_t *args, struct qg_err *err);
+
+/* Functions about templates that dom0's own program installs. */
+qg_function qg_template_info, qg_template_install, qg_template_installed;
+
 /* The functions of qvm; args: {name: text, body: what the user wrote}. */
 extern const struct qg_function_entry qg_qvm_functions[];
 

@@ -3,14 +3,13 @@
 #include "qvm/action.h"
 
 #include "base/text.h"
+#include "plan/power.h"
 
 #include <string.h>
 
 static const char *const start_keys[] = {"drive", "hddisk",  "cdrom", "custom-config",
                                          "flags", "timeout", NULL};
 static const char *const stop_keys[] = {"exclude", "flags", "timeout", NULL};
-
-enum { SHUTDOWN_TIMEOUT_S = 60, TIMEOUT_MAX_S = 24 * 3600 };
 
 static int power_need(struct qg_block *block, struct qg_need *need, struct qg_err *err) {
     (void)block;
@@ -32,6 +31,23 @@ static int add_power_step(struct qg_job *job, struct qg_block *block, enum qg_st
                             QG_STEAL(old), QG_STEAL(new), err);
 }
 
+/* A qube that starts or dies at the moment is waited for; a dry run plans from where it is. */
+static int settle(struct qg_job *job, struct qg_block *block, long long timeout, bool *exists,
+                  struct qg_err *err) {
+    if (!job->test &&
+        qg_power_settle(job->run, &job->qube, timeout ? timeout : QG_SETTLE_TIMEOUT_S, err) < 0)
+        return -1;
+    return qg_job_must_exist(job, block, exists, err);
+}
+
+int qg_power_check_timeout(long long timeout, struct qg_err *err) {
+    return timeout >= 1 && timeout <= QG_POWER_TIMEOUT_MAX_S
+               ? 0
+               : qg_err_set(err, QG_ERR_INVALID,
+                            "timeout: %lld is not a number of seconds from 1 to %d", timeout,
+                            QG_POWER_TIMEOUT_MAX_S);
+}
+
 static bool is_state(const struct qg_job *job, const char *state) {
     return strcmp(job->qube.power, state) == 0;
 }
@@ -49,11 +65,10 @@ static int refuse_start_options(struct qg_body *body, struct qg_err *err) {
     return 0;
 }
 
-static int start_plan(struct qg_job *job, struct qg_block *block, struct qg_err *err) {
+int qg_power_plan_start(struct qg_job *job, struct qg_block *block, long long timeout,
+                        struct qg_err *err) {
     bool exists;
-    if (refuse_start_options(&block->body, err) < 0 ||
-        qg_body_use(&block->body, "flags", err) < 0 ||
-        qg_job_must_exist(job, block, &exists, err) < 0)
+    if (settle(job, block, timeout, &exists, err) < 0)
         return -1;
     if (!exists)
         return 0;
@@ -61,7 +76,31 @@ static int start_plan(struct qg_job *job, struct qg_block *block, struct qg_err 
         return qg_block_say(block, err, "[SKIP] Running");
     if (is_state(job, "Paused"))
         return add_power_step(job, block, QG_STEP_UNPAUSE, NULL, "Running", err);
-    return add_power_step(job, block, QG_STEP_START, NULL, "Running", err);
+    if (is_state(job, "Suspended"))
+        return qg_block_fail(
+            block, err, "Qube %s is Suspended: it goes on when the computer wakes up", job->name);
+    /* what is left of a crashed domain keeps it from being started */
+    if (is_state(job, "Crashed") &&
+        add_power_step(job, block, QG_STEP_KILL, NULL, "Halted", err) < 0)
+        return -1;
+    json_t *extra = timeout ? json_pack("{s:I}", "timeout", (json_int_t)timeout) : NULL;
+    if (timeout && !extra)
+        return qg_err_oom(err);
+    return add_power_step(job, block, QG_STEP_START, extra, "Running", err);
+}
+
+static int start_plan(struct qg_job *job, struct qg_block *block, struct qg_err *err) {
+    bool exists;
+    long long timeout;
+    struct qg_err ignored = {0};
+    if (refuse_start_options(&block->body, err) < 0 ||
+        qg_body_use(&block->body, "flags", err) < 0 ||
+        qg_body_int(&block->body, "timeout", 0, &timeout, err) < 0 ||
+        (qg_body_get(&block->body, "timeout", &ignored) &&
+         qg_power_check_timeout(timeout, err) < 0) ||
+        qg_job_must_exist(job, block, &exists, err) < 0)
+        return -1;
+    return exists ? qg_power_plan_start(job, block, timeout, err) : 0;
 }
 
 /* The options of a shutdown for its step. */
@@ -70,13 +109,9 @@ static json_t *shutdown_options(struct qg_block *block, struct qg_err *err) {
     long long timeout;
     if (qg_body_flag(&block->body, "force", &force, err) < 0 ||
         qg_body_flag(&block->body, "kill", &kill, err) < 0 ||
-        qg_body_int(&block->body, "timeout", SHUTDOWN_TIMEOUT_S, &timeout, err) < 0)
+        qg_body_int(&block->body, "timeout", QG_SHUTDOWN_TIMEOUT_S, &timeout, err) < 0 ||
+        qg_power_check_timeout(timeout, err) < 0)
         return NULL;
-    if (timeout < 1 || timeout > TIMEOUT_MAX_S) {
-        qg_err_set(err, QG_ERR_INVALID, "timeout: %lld is not a number of seconds from 1 to %d",
-                   timeout, TIMEOUT_MAX_S);
-        return NULL;
-    }
     json_t *options = json_pack("{s:b, s:b, s:b, s:I}", "force", force, "kill", kill || force,
                                 "now", kill, "timeout", (json_int_t)timeout);
     if (!options)
@@ -96,12 +131,18 @@ static int is_off(struct qg_job *job, struct qg_block *block, bool *off, struct 
 static int shutdown_plan(struct qg_job *job, struct qg_block *block, struct qg_err *err) {
     bool off;
     QG_AUTO(json) json_t *options = shutdown_options(block, err);
-    if (!options || qg_body_use(&block->body, "exclude", err) < 0 ||
-        is_off(job, block, &off, err) < 0)
+    if (!options || qg_body_use(&block->body, "exclude", err) < 0)
+        return -1;
+    bool now = json_is_true(json_object_get(options, "now"));
+    if (!now && !job->test &&
+        qg_power_settle(job->run, &job->qube,
+                        json_integer_value(json_object_get(options, "timeout")), err) < 0)
+        return -1;
+    if (is_off(job, block, &off, err) < 0)
         return -1;
     if (off)
         return 0;
-    if (json_is_true(json_object_get(options, "now")))
+    if (now)
         return add_power_step(job, block, QG_STEP_KILL, NULL, "Halted", err);
     /* a paused qube cannot answer a shutdown request */
     if (is_state(job, "Paused") &&
@@ -119,7 +160,7 @@ static int kill_plan(struct qg_job *job, struct qg_block *block, struct qg_err *
 
 static int pause_plan(struct qg_job *job, struct qg_block *block, struct qg_err *err) {
     bool exists;
-    if (qg_job_must_exist(job, block, &exists, err) < 0 || !exists)
+    if (settle(job, block, 0, &exists, err) < 0 || !exists)
         return exists ? -1 : 0;
     if (!is_state(job, "Running"))
         return qg_block_say(block, err, "[SKIP] %s: not running", job->qube.power);
@@ -128,7 +169,7 @@ static int pause_plan(struct qg_job *job, struct qg_block *block, struct qg_err 
 
 static int unpause_plan(struct qg_job *job, struct qg_block *block, struct qg_err *err) {
     bool exists;
-    if (qg_job_must_exist(job, block, &exists, err) < 0 || !exists)
+    if (settle(job, block, 0, &exists, err) < 0 || !exists)
         return exists ? -1 : 0;
     if (!is_state(job, "Paused"))
         return qg_block_say(block, err, "[SKIP] %s: not paused", job->qube.power);

@@ -3,6 +3,7 @@
 #include "qvm/action.h"
 
 #include "base/text.h"
+#include "plan/power.h"
 #include "qvm/create.h"
 
 #include <stdlib.h>
@@ -42,6 +43,8 @@ static int absent_plan(struct qg_job *job, struct qg_block *block, struct qg_err
         return qg_err_set(err, QG_ERR_INVALID, "name: dom0 cannot be removed");
     if (qg_body_use(&block->body, "flags", err) < 0 ||
         qg_body_use(&block->body, "shutdown", err) < 0)
+        return -1;
+    if (!job->test && qg_power_settle(job->run, &job->qube, QG_SETTLE_TIMEOUT_S, err) < 0)
         return -1;
     if (!job->qube.exists)
         return qg_block_say(block, err, "[SKIP] The VM with the name '%s' is already missing.",
