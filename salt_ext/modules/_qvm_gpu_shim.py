@@ -12,6 +12,7 @@ import importlib.util
 import logging
 import os
 import platform
+import struct
 import sys
 
 from salt.exceptions import CommandExecutionError, SaltInvocationError
@@ -21,6 +22,8 @@ log = logging.getLogger(__name__)
 DEFAULT_SOCKET = "/run/qubesd.sock"
 _CORE = "_qvm_gpu_core"  # its name where it travels as a single file
 _RUN_KEY = "qvm_gpu.run"
+_ELF_HEADER = struct.Struct("<4s14xH20xQ10xHHH")  # magic, machine, then where the sections are
+_ELF_MACHINES = {3: "i686", 62: "x86_64", 183: "aarch64", 243: "riscv64"}
 
 
 class CoreMissing(ImportError):
@@ -35,6 +38,9 @@ def core():
     known = sys.modules.get(_CORE)
     if known is not None and known.__file__ == beside:
         return known
+    unfit = _why_unfit(beside)
+    if unfit:
+        raise CoreMissing(_reason(f"{beside} {unfit}"))
     loader = importlib.machinery.ExtensionFileLoader(_CORE, beside)
     try:
         module = importlib.util.module_from_spec(
@@ -45,6 +51,30 @@ def core():
         raise CoreMissing(_reason(f"{beside} cannot be loaded: {problem}")) from problem
     sys.modules[_CORE] = module
     return module
+
+
+def _why_unfit(path):
+    """What keeps this machine from loading the file, where the dynamic linker would not tell.
+
+    A file that was cut off while it was copied would end the process (SIGBUS), and one of another
+    architecture is "No such file or directory" to it.
+    """
+    try:
+        with open(path, "rb") as file:
+            head = file.read(_ELF_HEADER.size)
+            size = os.fstat(file.fileno()).st_size
+    except OSError as problem:
+        return f"cannot be read: {problem.strerror}"
+    if len(head) < _ELF_HEADER.size:
+        return f"is cut off: it has {size} bytes"
+    magic, machine, sections, each, count, _ = _ELF_HEADER.unpack(head)
+    if magic != b"\x7fELF":
+        return "is not a shared library"
+    built_for = _ELF_MACHINES.get(machine, f"ELF machine {machine}")
+    if built_for != platform.machine() and platform.machine() in _ELF_MACHINES.values():
+        return f"is built for {built_for}"
+    needed = sections + each * count  # the section headers come last in a file
+    return f"is cut off: it has {size} bytes of {needed}" if size < needed else None
 
 
 def _installed_core(beside):
@@ -59,18 +89,34 @@ def _reason(what):
     return (
         f"qvm_gpu's extension is not usable on this {platform.machine()} machine with Python "
         f"{platform.python_version()} and {' '.join(platform.libc_ver()) or 'an unknown libc'}: "
-        f"{what}. Build it for this machine with `make srv` and copy build/srv again "
+        f"{what}. Copy build/srv again, or build it for this machine with `make srv` "
         "(it needs x86_64 or the machine it was built on, Python 3.10, glibc 2.34)."
     )
 
 
 def why_not():
-    """None where the extension loads, else the reason for ``__virtual__``."""
+    """None where the extension loads, else the reason for ``__virtual__``.
+
+    It is logged, too: to a template that calls a function which did not load Salt tells no reason.
+    """
     try:
         core()
     except CoreMissing as problem:
+        log.error("%s", problem)
         return str(problem)
     return None
+
+
+def refuse(loader, name, reason, files):
+    """What ``__virtual__`` of a file that is not called ``name`` returns with its reason.
+
+    Salt keeps the reason under the file's name, and tells it only to those who ask for that. So it
+    is put under ``name``, too, unless a file that is none of ours may still answer for it.
+    """
+    known = getattr(loader, "missing_modules", None)
+    if known is not None and not [f for f in loader.file_mapping if name in f and f not in files]:
+        known.setdefault(name, reason)
+    return False, reason
 
 
 def _option(opts, pillar, name):

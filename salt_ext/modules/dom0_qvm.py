@@ -33,7 +33,9 @@ def __virtual__():
         or _shim.why_no_qubesd(__opts__, __pillar__)
         or _shim.why_not()
     )
-    return (False, reason) if reason else __virtualname__
+    if reason:
+        return _shim.refuse(__salt__, __virtualname__, reason, ("dom0_qvm", "qvm_gpu"))
+    return __virtualname__
 
 
 def _call(function, name, words, kwargs):

@@ -114,6 +114,24 @@ def plan(state, name, **kwargs):
     return _shim.data_answer(_new_run(), "qvm_gpu.plan", args)
 
 
+def report(format="text", mask=True, **kwargs):
+    """
+    One page about cards, IOMMU groups, checks and the qubes that have a card.
+
+    format: ``text``, ``html`` (one file that needs nothing else) or ``data``. mask: leave out names
+    of other qubes and serial numbers, so that it can be shown to others. The rest as for
+    ``preflight``.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local --out=newline_values_only qvm_gpu.report format=html > report.html
+    """
+    args = {**_shim.public(kwargs), "format": format, "mask": mask}
+    return _shim.data_answer(_new_run(), "qvm_gpu.report", args)
+
+
 def _new_run():
     return _shim.new_run(__opts__, __pillar__)
 

@@ -12,9 +12,13 @@ __virtualname__ = "qvm"
 
 
 def __virtual__():
-    if "qvm.apply_state" not in __salt__:
-        return False, "qvm's execution module of saltext.qvm-gpu is not loaded"
-    return __virtualname__
+    _ = "qvm.exists" in __salt__  # has Salt load the one execution module that answers for qvm
+    reasons = getattr(__salt__, "missing_modules", {})
+    if "dom0_qvm" not in reasons and "qvm.apply_state" in __salt__:
+        return __virtualname__
+    if "qvm" in reasons:  # nobody else answers: who asks for one of these states is to read why
+        getattr(__states__, "missing_modules", {}).setdefault("qvm", reasons["qvm"])
+    return False, reasons.get("dom0_qvm") or "saltext.qvm-gpu's execution module is not there"
 
 
 def _apply(function, name, body):

@@ -11,9 +11,10 @@ __virtualname__ = "nvidia"
 
 
 def __virtual__():
-    if "nvidia.apply_state" not in __salt__:
-        return False, "the execution module nvidia is not loaded"
-    return __virtualname__
+    if "nvidia.apply_state" in __salt__:
+        return __virtualname__
+    reasons = getattr(__salt__, "missing_modules", {})
+    return False, reasons.get("nvidia") or "the execution module nvidia is not there"
 
 
 def _apply(function, name, **given):

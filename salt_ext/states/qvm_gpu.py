@@ -10,9 +10,10 @@ __virtualname__ = "qvm_gpu"
 
 
 def __virtual__():
-    if "qvm_gpu.apply_state" not in __salt__:
-        return False, "the execution module qvm_gpu is not loaded"
-    return __virtualname__
+    if "qvm_gpu.apply_state" in __salt__:
+        return __virtualname__
+    reasons = getattr(__salt__, "missing_modules", {})
+    return False, reasons.get("qvm_gpu") or "the execution module qvm_gpu is not there"
 
 
 def _apply(function, name, body):

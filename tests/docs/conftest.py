@@ -12,7 +12,7 @@ from saltext.qvm_gpu.sandbox import Sandbox
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "salt")]
 
-from rig import STATES, Minion  # noqa: E402
+from rig import STATES, Minion
 
 MACHINE = {
     "qubes": {
