@@ -412,6 +412,17 @@ static int fail_resume(struct qg_job *job, const char *why, struct qg_err *err) 
         job->name, qg_run_record_dir(job->run), job->name, why);
 }
 
+/* What was asked for and is not set is known as null. */
+static bool has_features(const struct qg_qube *qube) {
+    const char *name;
+    json_t *value;
+    json_object_foreach(qube->features, name, value) {
+        if (!json_is_null(value))
+            return true;
+    }
+    return false;
+}
+
 /* 0 where the qube that is there is the unfinished one. */
 static int check_unfinished(struct qg_job *job, const json_t *record, struct qg_err *err) {
     const char *uuid = qg_value_get_text(record, "uuid");
@@ -423,7 +434,7 @@ static int check_unfinished(struct qg_job *job, const json_t *record, struct qg_
     if (uuid && strcmp(uuid, qg_properties_value(&job->qube.properties, "uuid")) != 0)
         return fail_resume(job, "the qube that is there now is another one", err);
     /* cut off before its uuid was known: nothing had been copied into it yet */
-    if (!uuid && json_object_size(job->qube.features) > 0)
+    if (!uuid && has_features(&job->qube))
         return fail_resume(job, "the qube that is there has features already", err);
     return 0;
 }
