@@ -4,18 +4,20 @@
 A plan is a JSON list of faults (or a mapping with the list under ``faults``). A fault has a
 ``kind``:
 
-=============  =====================================================================================
-``refused``    the connection is closed without an answer, before the request is read where the
-               fault does not ask for a request; the call is not carried out
-``empty``      zero bytes, as qubesd answers what it cannot handle; not carried out
-``half``       the first half of the reply; carried out
-``garbage``    bytes that are no reply (``data`` in latin-1 replaces the default ones); carried out
-``oversized``  a reply of ``size`` bytes (default 64 MiB and one); carried out
-``error``      an error of the daemon: ``type`` and ``text``; not carried out
-``delay``      the right reply, ``seconds`` late; carried out at once
-``die-before`` the daemon is gone, as if killed, before the call is carried out
-``die-after``  the same, after the call was carried out and its state saved; no reply
-=============  =====================================================================================
+===============  ===================================================================================
+``refused``      the connection is closed without an answer, before the request is read where the
+                 fault does not ask for a request; the call is not carried out
+``empty``        zero bytes, as qubesd answers what it cannot handle; not carried out
+``half``         the first half of the reply; carried out
+``garbage``      bytes that are no reply (``data`` in latin-1 replaces the default ones); carried out
+``oversized``    a reply of ``size`` bytes (default 64 MiB and one); carried out
+``error``        an error of the daemon: ``type`` and ``text``; not carried out
+``delay``        the right reply, ``seconds`` late; carried out at once
+``die-before``   the daemon is gone, as if killed, before the call is carried out
+``die-after``    the same, after the call was carried out and its state saved; no reply
+``kill-before``  the process that calls is killed instead of answered; not carried out
+``kill-after``   the same, after the call was carried out
+===============  ===================================================================================
 
 ``apply`` (true or false) changes whether the call is carried out, for every kind that does not
 say so itself by its name. When a fault strikes:
@@ -40,6 +42,7 @@ from typing import Any
 KINDS = {
     "refused": False, "empty": False, "half": True, "garbage": True, "oversized": True,
     "error": False, "delay": True, "die-before": False, "die-after": True,
+    "kill-before": False, "kill-after": True,
 }  # fmt: skip
 """Kinds of faults, and whether the call is carried out."""
 

@@ -13,6 +13,7 @@ import os
 import signal
 import socket
 import stat
+import struct
 import sys
 import time
 import traceback
@@ -60,6 +61,12 @@ def bind(path: str) -> socket.socket:
     listener.listen(BACKLOG)
     listener.setblocking(False)
     return listener
+
+
+def peer(sock: socket.socket) -> int:
+    """The process at the other end."""
+    size = struct.calcsize("3i")
+    return struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))[0]
 
 
 class Connection:
@@ -213,6 +220,8 @@ class Connection:
         self._server.log(self._buffer, reply, self._started, fault)
         if fault.kind.startswith("die"):
             os.kill(os.getpid(), signal.SIGKILL)
+        elif fault.kind.startswith("kill"):
+            os.kill(peer(self._socket), signal.SIGKILL)
         self._stream = False
         self._send(chunks)
 

@@ -49,11 +49,31 @@ def comparable(store: dict[str, Any]) -> dict[str, Any]:
     return out
 
 
+class Compilers:
+    """Salt's state compiler with the options that runs need, made once for all machines."""
+
+    def __init__(self, folder: Path) -> None:
+        self.minion = Minion(folder)
+        self.made: dict[tuple[float, bool], Any] = {}
+
+    def get(self, timeout: float, test: bool) -> Any:
+        """Modules keep a copy of the options, so it is a compiler for each."""
+        import salt.state
+
+        if (timeout, test) not in self.made:
+            opts = self.minion.opts(test)
+            opts["grains"] = {"id": "dom0"}
+            opts["qvm_gpu"] = {"timeout": timeout}
+            self.made[timeout, test] = salt.state.State(opts, initial_pillar={})
+        return self.made[timeout, test]
+
+
 class Bed:
     """One scenario's machine."""
 
-    def __init__(self, folder: Path, scenario: Scenario) -> None:
+    def __init__(self, folder: Path, scenario: Scenario, compilers: Compilers) -> None:
         self.scenario = scenario
+        self.compilers = compilers
         self.sandbox = Sandbox(folder=folder / "sandbox", root=True).start()
         for method, dest, payload in scenario.before:
             self.sandbox.ok(method, dest, payload)
@@ -61,9 +81,7 @@ class Bed:
         self.sandbox.clear_log()
         self.start = self.sandbox.state()
         self.saved = folder / "saved.json"
-        self.records = folder / "minion" / "cache" / "qvm_gpu"
-        self.minion = Minion(folder / "minion", socket=self.sandbox.socket, root=self.sandbox.root)
-        self.compilers: dict[tuple[float, bool], Any] = {}
+        self.records = compilers.minion.cache / "qvm_gpu"
         self.restarted: threading.Thread | None = None
         self._learn()
 
@@ -81,20 +99,9 @@ class Bed:
             self.run(kind)
             self.reset()
 
-    def compiler(self, timeout: float, test: bool) -> Any:
-        """Salt's compiler with these options; modules keep a copy of them, so it is one for each."""
-        import salt.state
-
-        if (timeout, test) not in self.compilers:
-            opts = self.minion.opts(test)
-            opts["grains"] = {"id": "dom0"}
-            opts["qvm_gpu"] = {"timeout": timeout}
-            self.compilers[timeout, test] = salt.state.State(opts, initial_pillar={})
-        return self.compilers[timeout, test]
-
     def run(self, kind: str = "", test: bool = False) -> dict[str, Any]:
         """One Salt run of the state."""
-        compiler = self.compiler(TIMEOUT.get(kind, ROOMY), test)
+        compiler = self.compilers.get(TIMEOUT.get(kind, ROOMY), test)
         compiler.state_con.clear()
         os.environ["QUBESD_SOCKET"] = self.sandbox.socket
         os.environ["QVM_GPU_ROOT"] = str(self.sandbox.root)
@@ -112,6 +119,11 @@ class Bed:
         assert quiet["result"] is True and quiet["changes"] == {}, quiet
         assert not self.sandbox.writing_calls(), quiet["comment"]
         assert not self.records.exists() or not list(self.records.iterdir())
+
+    def complete(self, store: dict[str, Any]) -> bool:
+        """Whether the qube that the scenario makes has all that is copied into its volumes."""
+        made, whole = (one[self.scenario.qube]["volumes"] for one in (store, self.end))
+        return bool(made == whole)
 
     def reset(self) -> None:
         """Back to the start; a daemon that died is another one now and has to be told."""

@@ -13,16 +13,22 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "salt"))
 sys.path.insert(0, str(HERE))
 
-from bed import Bed
+from bed import Bed, Compilers
 from scenarios import SCENARIOS
 
 CASES: Counter[str] = Counter()
 
 
-@pytest.fixture(scope="module", params=SCENARIOS, ids=lambda scenario: scenario.name)
-def bed(request, tmp_path_factory):
+@pytest.fixture(scope="session")
+def compilers(tmp_path_factory):
+    """Salt, loaded once."""
+    return Compilers(tmp_path_factory.mktemp("salt") / "minion")
+
+
+@pytest.fixture(scope="session", params=SCENARIOS, ids=lambda scenario: scenario.name)
+def bed(request, tmp_path_factory, compilers):
     """Each scenario's machine in turn."""
-    one = Bed(tmp_path_factory.mktemp(request.param.name), request.param)
+    one = Bed(tmp_path_factory.mktemp(request.param.name), request.param, compilers)
     yield one
     one.stop()
 

@@ -36,22 +36,35 @@ def applied(call: Logged) -> bool:
     return call.reply.startswith((b"0\0", b"1\0"))
 
 
-def key_of(call: Logged) -> str | None:
-    """The last key of the change that the call makes; None where it has none of its own."""
+def keys_of(call: Logged) -> tuple[str, ...]:
+    """What the change that the call makes may be called; nothing where it has no name of its own."""
     what = call.method.removeprefix("admin.vm.")
     if what.startswith("Create."):
-        return dict(pair.split("=", 1) for pair in call.payload.decode().split(" "))["name"]
+        return (dict(pair.split("=", 1) for pair in call.payload.decode().split(" "))["name"],)
     if what.startswith("property."):
-        return call.arg
+        return (call.arg,)
     if what.startswith("feature."):
-        return call.arg.removeprefix("service.")
+        return (call.arg.removeprefix("service."),)
     if what.startswith("tag."):
-        return "qvm.tags"
+        return ("qvm.tags",)
     if what.startswith("device.pci."):
-        return "pcidevs"
+        port = _port(call)
+        return (f"pci:dom0:{port}", port, "pcidevs")
+    if what == "firewall.Set":
+        return ("qvm.firewall",)
     if what == "Remove":
-        return call.dest
-    return "power_state" if what in POWER else None
+        return (call.dest,)
+    return ("power_state",) if what in POWER else ()
+
+
+def _port(call: Logged) -> str:
+    return re.sub(r"^dom0\+([^+]*).*", r"\1", call.arg)
+
+
+def path_of(call: Logged, paths: Iterable[tuple[str, ...]]) -> tuple[str, ...] | None:
+    """Which of the undisturbed run's changes the call makes."""
+    own = [path for path in paths if path[0] != "qvm_gpu.attached" or path[1] == call.dest]
+    return next((path for key in keys_of(call) for path in own if path[-1] == key), None)
 
 
 def expected(calls: Iterable[Logged], whole: dict[str, Any], clones: int) -> Leaves:
@@ -66,8 +79,7 @@ def expected(calls: Iterable[Logged], whole: dict[str, Any], clones: int) -> Lea
         if call.method == "admin.vm.volume.CloneTo":
             copying -= 1
             continue
-        key = key_of(call)
-        path = next((path for path in all_leaves if path[-1] == key), None)
+        path = path_of(call, all_leaves)
         if call.method == "admin.vm.Remove" and path and "qvm.absent" not in path:
             out = {}  # a creation that was undone
             continue
@@ -84,9 +96,7 @@ def _change(sofar: dict[str, Any] | None, final: dict[str, Any], call: Logged) -
     if not isinstance(final["new"], list):
         return final
     items = set((sofar or {"new": final["old"]})["new"])
-    item = call.arg
-    if call.method.startswith("admin.vm.device."):
-        item = re.sub(r"^dom0\+([^+]*).*", r"\1", item)
+    item = _port(call) if call.method.startswith("admin.vm.device.") else call.arg
     if call.method.endswith((".Set", ".Assign")):
         items.add(item)
     else:

@@ -8,6 +8,11 @@ from typing import Any, NamedTuple
 import yaml
 
 CARD = ["01:00.0", "01:00.1"]
+GPU = "00_01.0-00_00.0"
+IDENTITY = "0x10de:0x2504::p030000"
+
+Call = tuple[str, str, str]
+"""Method with argument, destination, payload."""
 
 
 class Scenario(NamedTuple):
@@ -17,13 +22,21 @@ class Scenario(NamedTuple):
     function: str
     qube: str
     body: list[Any]
-    before: tuple[tuple[str, str, str], ...] = ()
-    """Method with argument, destination, payload."""
+    before: tuple[Call, ...] = ()
 
     @property
     def sls(self) -> str:
         """The state as a formula writes it."""
         return yaml.safe_dump({"t": {self.function: [{"name": self.qube}, *self.body]}})
+
+
+def give_card(qube: str) -> Call:
+    """The card's first function is the qube's."""
+    return (
+        f"admin.vm.device.pci.Assign+dom0+{GPU}+{IDENTITY.replace(':', '+')}", qube,
+        f"device_id='{IDENTITY}' port_id='{GPU}' devclass='pci' "
+        f"backend_domain='dom0' mode='required' frontend_domain='{qube}'",
+    )  # fmt: skip
 
 
 SCENARIOS = [
@@ -62,10 +75,36 @@ SCENARIOS = [
     Scenario(
         "devices", "qvm.prefs", "work",
         [{"pcidevs": ["01:00.1"]}, {"virt_mode": "hvm"}],
-        (("admin.vm.device.pci.Assign+dom0+00_01.0-00_00.0+0x10de+0x2504++p030000", "work",
-          "device_id='0x10de:0x2504::p030000' port_id='00_01.0-00_00.0' devclass='pci' "
-          "backend_domain='dom0' mode='required' frontend_domain='work'"),),
+        (give_card("work"),),
     ),
+    Scenario(
+        "attach", "qvm.devices", "work",
+        [{"attach": [{"pci:dom0:01:00.1": {"permissive": True}}]}, {"detach": [f"pci:dom0:{GPU}"]}],
+        (give_card("work"),),
+    ),
+    Scenario(
+        "features", "qvm.features", "work",
+        [{"set": [{"a": "1"}, {"b": "x y"}]}, {"enable": ["d"]}, {"default": ["c"]}],
+        (("admin.vm.feature.Set+c", "work", "1"), ("admin.vm.feature.Set+b", "work", "old")),
+    ),
+    Scenario(
+        "service", "qvm.service", "work",
+        [{"enable": ["cups"]}, {"disable": ["meminfo-writer"]}, {"default": ["crond"]}],
+        (("admin.vm.feature.Set+service.crond", "work", "1"),),
+    ),
+    Scenario(
+        "tags", "qvm.tags", "work", [{"add": ["one", "two"]}, {"del": ["three"]}],
+        (("admin.vm.tag.Set+three", "work", ""),),
+    ),
+    Scenario(
+        "firewall", "qvm.firewall", "work",
+        [{"set": ["action=accept dsthost=10.0.0.1", "action=drop"]}],
+    ),
+    Scenario(
+        "moved", "qvm_gpu.attached", "work", [{"force": True}],
+        (give_card("personal"), ("admin.vm.Start", "personal", "")),
+    ),
+    Scenario("gpu-absent", "qvm_gpu.absent", "work", [], (give_card("work"),)),
     Scenario("clone", "qvm.clone", "copy", [{"source": "sys-net"}]),
     Scenario(
         "absent", "qvm.absent", "personal", [], (("admin.vm.Start", "personal", ""),),

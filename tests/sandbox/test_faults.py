@@ -7,6 +7,8 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -80,6 +82,18 @@ def test_death(sandbox: Any, kind: str) -> None:
     assert (struck.fault, struck.applied) == (kind, kind == "die-after")
     sandbox.start()
     assert memory(sandbox) == (777 if kind == "die-after" else 400)
+
+
+@pytest.mark.parametrize("kind", ["kill-before", "kill-after"])
+def test_death_of_the_caller(sandbox: Any, kind: str) -> None:
+    sandbox.faults([{"kind": kind}])
+    caller = (
+        "import sys; from saltext.qvm_gpu.sandbox.harness import exchange;"
+        f" exchange(sys.argv[1], {SET!r})"
+    )
+    done = subprocess.run([sys.executable, "-c", caller, sandbox.socket], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert memory(sandbox) == (777 if kind == "kill-after" else 400)
 
 
 def test_the_kth_connection(sandbox: Any) -> None:
