@@ -158,13 +158,17 @@ static int check_bodies(const struct order *order, const json_t *bodies, struct 
 static int function_vm(struct qg_run *run, const json_t *args, struct qg_report *report,
                        struct qg_err *err) {
     const char *name = qg_qvm_name(args, err);
-    const json_t *bodies = json_object_get(args, "body");
-    if (!name)
+    QG_AUTO(body) struct qg_body body = {0};
+    if (!name || qg_body_init(&body, json_object_get(args, "body"), err) < 0)
         return -1;
-    if (bodies && !json_is_null(bodies) && !json_is_object(bodies))
-        return qg_err_set(err, QG_ERR_INVALID,
-                          "qvm.vm: actions with their bodies are expected, not a %s",
-                          qg_value_type_name(bodies));
+    if (json_array_size(body.words)) {
+        QG_AUTO_STR char *word = qg_value_to_text(json_array_get(body.words, 0), err);
+        return word
+                   ? qg_err_set(err, QG_ERR_INVALID,
+                                "qvm.vm: actions with their bodies are expected, not '%.60s'", word)
+                   : -1;
+    }
+    const json_t *bodies = body.keys;
     const json_t *actions = json_object_get(bodies, "actions");
     struct order order = {.count = 0};
     if (actions && !json_is_null(actions)) {

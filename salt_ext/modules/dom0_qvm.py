@@ -87,7 +87,7 @@ def missing(vmname, *varargs, **kwargs):
 
     .. code-block:: bash
 
-        salt-call --local qvm.missing work
+        salt-call --local qvm.missing old-work
     """
     return _call("missing", vmname, varargs, kwargs)
 
@@ -100,7 +100,7 @@ def running(vmname, *varargs, **kwargs):
 
     .. code-block:: bash
 
-        salt-call --local qvm.running work
+        salt-call --local qvm.running personal
     """
     return _call("running", vmname, varargs, kwargs)
 
@@ -142,7 +142,7 @@ def shutdown(vmname, *varargs, **kwargs):
 
     .. code-block:: bash
 
-        salt-call --local qvm.shutdown work flags='[force]' timeout=120
+        salt-call --local qvm.shutdown personal flags='[force]' timeout=120
     """
     return _call("shutdown", vmname, varargs, kwargs)
 
@@ -155,7 +155,7 @@ def kill(vmname, *varargs, **kwargs):
 
     .. code-block:: bash
 
-        salt-call --local qvm.kill work
+        salt-call --local qvm.kill personal
     """
     return _call("kill", vmname, varargs, kwargs)
 
@@ -168,7 +168,7 @@ def pause(vmname, *varargs, **kwargs):
 
     .. code-block:: bash
 
-        salt-call --local qvm.pause work
+        salt-call --local qvm.pause personal
     """
     return _call("pause", vmname, varargs, kwargs)
 
@@ -236,11 +236,14 @@ def run(vmname, *varargs, **kwargs):
     """
     Run a command in the qube with dom0's qvm-run.
 
+    cmd (text, or its words), user, flags (``auto``: start the qube first, ``pass-io``, ``nogui``,
+    ``quiet``), timeout: seconds to wait, 3600.
+
     CLI Example:
 
     .. code-block:: bash
 
-        salt-call --local qvm.run mail cmd='[ls, -l]' auto=true
+        salt-call --local qvm.run mail cmd='[ls, -l]' flags='[auto]'
     """
     return _call("run", vmname, varargs, kwargs)
 
@@ -349,7 +352,7 @@ def check(vmname, *varargs, **kwargs):
 
     .. code-block:: bash
 
-        salt-call --local qvm.check work missing
+        salt-call --local qvm.check old-work missing
     """
     return _call("check", vmname, varargs, kwargs)
 
@@ -362,7 +365,7 @@ def state(vmname, *varargs, **kwargs):
 
     .. code-block:: bash
 
-        salt-call --local qvm.state work running paused
+        salt-call --local qvm.state personal running paused
     """
     return _call("state", vmname, varargs, kwargs)
 
@@ -391,3 +394,47 @@ def remove(vmname, *varargs, **kwargs):
         salt-call --local qvm.remove mail
     """
     return _call("remove", vmname, varargs, kwargs)
+
+
+def template_installed(vmname, *varargs, **kwargs):
+    """
+    Install a template with dom0's qvm-template unless it is there.
+
+    fromrepo: the repository. pool: where its volumes go. version. timeout: seconds, 7200.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local qvm.template_installed fedora-43-xfce fromrepo=qubes-templates-itl
+    """
+    return _call("template_installed", vmname, varargs, kwargs)
+
+
+def template_install(vmname, *varargs, **kwargs):
+    """
+    Install a template with dom0's qvm-template, see :py:func:`template_installed`.
+
+    Words: version, fromrepo, pool.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local qvm.template_install fedora-43-xfce 4.3.0
+    """
+    return _call("template_install", vmname, varargs, kwargs)
+
+
+def template_info(name):
+    """
+    What dom0's qvm-template knows of an installed template; empty where there is none.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local qvm.template_info fedora-41-xfce
+    """
+    run = _shim.new_run(__opts__, __pillar__)
+    return _shim.data_answer(run, "qvm.template_info", {"name": name})

@@ -44,9 +44,9 @@ def missing(name, **kwargs):
 
     .. code-block:: yaml
 
-        work--missing:
+        old-work--missing:
           qvm.missing:
-            - name: work
+            - name: old-work
     """
     return _apply("missing", name, kwargs)
 
@@ -57,9 +57,9 @@ def running(name, **kwargs):
 
     .. code-block:: yaml
 
-        work--running:
+        personal--running:
           qvm.running:
-            - name: work
+            - name: personal
     """
     return _apply("running", name, kwargs)
 
@@ -99,9 +99,12 @@ def shutdown(name, **kwargs):
 
     .. code-block:: yaml
 
-        work--shutdown:
+        personal--shutdown:
           qvm.shutdown:
-            - name: work
+            - name: personal
+            - flags:
+              - force
+            - timeout: 120
     """
     return _apply("shutdown", name, kwargs)
 
@@ -156,9 +159,12 @@ def present(name, **kwargs):
 
     .. code-block:: yaml
 
-        mail--present:
+        games--present:
           qvm.present:
-            - name: mail
+            - name: games
+            - class: AppVM
+            - template: fedora-41-xfce
+            - label: yellow
     """
     return _apply("present", name, kwargs)
 
@@ -169,9 +175,11 @@ def absent(name, **kwargs):
 
     .. code-block:: yaml
 
-        mail--absent:
+        old--absent:
           qvm.absent:
-            - name: mail
+            - names:
+              - mail
+              - old-work
     """
     return _apply("absent", name, kwargs)
 
@@ -187,6 +195,7 @@ def clone(name, **kwargs):
         mail2--clone:
           qvm.clone:
             - name: mail2
+            - source: mail
     """
     return _apply("clone", name, kwargs)
 
@@ -195,11 +204,16 @@ def run(name, **kwargs):
     """
     Run a command in the qube with dom0's qvm-run.
 
+    cmd (text, or its words), user, flags (``auto``: start the qube first, ``pass-io``, ``nogui``,
+    ``quiet``), timeout: seconds to wait, 3600.
+
     .. code-block:: yaml
 
-        mail--run:
+        personal--run:
           qvm.run:
-            - name: mail
+            - name: personal
+            - cmd: touch /home/user/seen
+            - user: user
     """
     return _apply("run", name, kwargs)
 
@@ -218,6 +232,9 @@ def prefs(name, **kwargs):
         work--prefs:
           qvm.prefs:
             - name: work
+            - memory: 500
+            - netvm: none
+            - default_dispvm: "*default*"
     """
     return _apply("prefs", name, kwargs)
 
@@ -231,6 +248,9 @@ def devices(name, **kwargs):
         work--devices:
           qvm.devices:
             - name: work
+            - attach:
+              - pci:dom0:01:00.0:
+                - no-strict-reset: true
     """
     return _apply("devices", name, kwargs)
 
@@ -244,6 +264,10 @@ def service(name, **kwargs):
         work--service:
           qvm.service:
             - name: work
+            - enable:
+              - clocksync
+            - disable:
+              - cups
     """
     return _apply("service", name, kwargs)
 
@@ -257,6 +281,10 @@ def features(name, **kwargs):
         work--features:
           qvm.features:
             - name: work
+            - enable:
+              - appmenus-dispvm
+            - set:
+              - menu-items: firefox.desktop
     """
     return _apply("features", name, kwargs)
 
@@ -270,6 +298,8 @@ def tags(name, **kwargs):
         work--tags:
           qvm.tags:
             - name: work
+            - add:
+              - reviewed
     """
     return _apply("tags", name, kwargs)
 
@@ -283,8 +313,27 @@ def firewall(name, **kwargs):
         work--firewall:
           qvm.firewall:
             - name: work
+            - set:
+              - action=accept dsthost=www.qubes-os.org proto=tcp dstports=443
+              - action=drop
     """
     return _apply("firewall", name, kwargs)
+
+
+def template_installed(name, **kwargs):
+    """
+    Install a template with dom0's qvm-template unless it is there.
+
+    fromrepo: the repository. pool: where its volumes go. version. timeout: seconds, 7200.
+
+    .. code-block:: yaml
+
+        fedora-43-xfce--installed:
+          qvm.template_installed:
+            - name: fedora-43-xfce
+            - fromrepo: qubes-templates-itl
+    """
+    return _apply("template_installed", name, kwargs)
 
 
 def vm(name, **kwargs):
@@ -296,5 +345,13 @@ def vm(name, **kwargs):
         work--vm:
           qvm.vm:
             - name: work
+            - prefs:
+              - memory: 500
+            - features:
+              - enable:
+                - internal
+            - actions:
+              - prefs
+              - features: pass
     """
     return _apply("vm", name, kwargs)

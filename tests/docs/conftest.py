@@ -12,7 +12,7 @@ from saltext.qvm_gpu.sandbox import Sandbox
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "salt")]
 
-from rig import STATES, Minion
+from rig import STATES, Minion, build_programs, install_programs
 
 MACHINE = {
     "qubes": {
@@ -43,6 +43,9 @@ def sandbox(tmp_path_factory):
             path = Path(sandbox.root) / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, "utf-8")
+        install_programs(
+            build_programs(folder), Path(sandbox.root), "qvm-run", "qvm-template", "qvm-appmenus"
+        )
         yield sandbox
 
 

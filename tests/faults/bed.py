@@ -19,7 +19,6 @@ from rig import Minion
 from saltext.qvm_gpu.sandbox import Sandbox
 from scenarios import Scenario
 
-LATE = 0.9  # seconds: of a reply after the deadline
 TIMEOUT = {"delay": 0.4}  # seconds for one call; others never need it
 ROOMY = 20.0
 
@@ -133,7 +132,7 @@ class Bed:
 
     def arm(self, kind: str, at: int) -> None:
         """The fault for the ``at``-th connection."""
-        plan = {"kind": kind, "at": at, "seconds": LATE, "size": 17 << 20}
+        plan = {"kind": kind, "at": at, "seconds": self.scenario.late, "size": 17 << 20}
         self.sandbox.faults([plan])
         if kind.startswith("die"):
             self.restarted = threading.Thread(target=self._restart)

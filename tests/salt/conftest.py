@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from saltext.qvm_gpu.sandbox import Sandbox
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from rig import GUIDE, MACHINES, Minion, salt_call_of
+from rig import GUIDE, MACHINES, Minion, build_programs, salt_call_of
 
 
 @pytest.fixture(scope="session")
@@ -66,6 +67,14 @@ def minion_for(tmp_path):
 def minion(sandbox, minion_for):
     """dom0's minion on the default machine."""
     return minion_for(sandbox)
+
+
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory):
+    """The stand-in for dom0's programs; ``rig.install_programs`` puts it into a root."""
+    if os.geteuid() != 0:
+        pytest.skip("only root may chroot")
+    return build_programs(tmp_path_factory.mktemp("programs"))
 
 
 @pytest.fixture(params=["3006", "3008"])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -29,6 +30,21 @@ def salt_call_of(version: str) -> Path:
         version
     ]
     return folder / "salt-call"
+
+
+def build_programs(folder: Path) -> Path:
+    """The stand-in for dom0's programs, linked so that it runs in an empty root."""
+    built = folder / "program"
+    source = Path(__file__).with_name("dom0_programs.c")
+    subprocess.run(["cc", "-static", "-o", built, source], check=True)
+    return built
+
+
+def install_programs(built: Path, root: Path, *names: str, folder: str = "usr/bin") -> None:
+    """Put the stand-in into a root under these names."""
+    (root / folder).mkdir(parents=True, exist_ok=True)
+    for name in names:
+        shutil.copy(built, root / folder / name)
 
 
 class Minion:

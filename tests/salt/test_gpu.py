@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from rig import MACHINES
+from rig import MACHINES, install_programs
 from saltext.qvm_gpu import _core
 
 NVIDIA = "0000:01:00.0"
@@ -46,17 +45,6 @@ def assigned(sandbox, qube):
     return sorted(line.split(" ")[0].split(":")[0].removeprefix("dom0+") for line in lines)
 
 
-@pytest.fixture(scope="session")
-def programs(tmp_path_factory):
-    """The stand-in for dom0's programs, linked so that it runs in an empty root."""
-    if os.geteuid() != 0:
-        pytest.skip("only root may chroot")
-    built = tmp_path_factory.mktemp("programs") / "program"
-    source = Path(__file__).with_name("dom0_programs.c")
-    subprocess.run(["cc", "-static", "-o", built, source], check=True)
-    return built
-
-
 @pytest.fixture
 def dom0(machine, programs):
     """``dom0("two-alike")`` starts that machine with dom0's files and programs in its root."""
@@ -72,9 +60,7 @@ def dom0(machine, programs):
         }.items():
             (root / path).parent.mkdir(parents=True, exist_ok=True)
             (root / path).write_text(text, "utf-8")
-        for name in ("xl", "grub2-mkconfig"):
-            (root / "usr/sbin").mkdir(parents=True, exist_ok=True)
-            shutil.copy(programs, root / "usr/sbin" / name)
+        install_programs(programs, root, "xl", "grub2-mkconfig", folder="usr/sbin")
         return sandbox
 
     return start
