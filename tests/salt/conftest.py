@@ -12,7 +12,7 @@ from saltext.qvm_gpu.sandbox import Sandbox
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from rig import GUIDE, MACHINES, Minion, build_programs, salt_call_of
+from rig import GUIDE, MACHINES, Minion, QuickMinion, build_programs, salt_call_of
 
 
 @pytest.fixture(scope="session")
@@ -67,6 +67,22 @@ def minion_for(tmp_path):
 def minion(sandbox, minion_for):
     """dom0's minion on the default machine."""
     return minion_for(sandbox)
+
+
+@pytest.fixture(scope="session")
+def shared_quick(shared_sandbox, tmp_path_factory):
+    """One minion on the shared machine for the whole session."""
+    folder = tmp_path_factory.mktemp("quick") / "minion"
+    minion = QuickMinion(folder, socket=shared_sandbox.socket, root=shared_sandbox.root)
+    for test in (True, False):  # what Salt loads late is loaded now
+        minion.one("qvm.exists", "dom0", test=test)
+    return minion
+
+
+@pytest.fixture
+def quick(sandbox, shared_quick):
+    """dom0's minion on the default machine, with Salt's compiler made once for all tests."""
+    return shared_quick
 
 
 @pytest.fixture(scope="session")
