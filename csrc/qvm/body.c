@@ -17,9 +17,10 @@ void qg_body_fini(struct qg_body *body) {
 /* Keys that Salt hands to every state, or that upstream takes everywhere and that say nothing about
  * a qube. */
 static bool is_salts_own(const char *key) {
-    static const char *const own[] = {"name",       "fun",           "state",         "order",
-                                      "saltenv",    "pillarenv",     "status-mode",   "status_mode",
-                                      "debug-mode", "run-post-hook", "run_post_hook", "debug_mode"};
+    static const char *const own[] = {"name",        "name_order", "fun",           "state",
+                                      "order",       "saltenv",    "pillarenv",     "status-mode",
+                                      "status_mode", "debug-mode", "run-post-hook", "run_post_hook",
+                                      "debug_mode"};
     if (qg_text_starts(key, "__"))
         return true;
     for (size_t i = 0; i < QG_ARRAY_LEN(own); i++)

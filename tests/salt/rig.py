@@ -145,18 +145,22 @@ class Minion:
 
     def high(self, sls: str, test: bool = False) -> list[dict[str, Any]]:
         """Run SLS text through Salt's state compiler and loader in this process."""
-        import salt.state
-
         with self.surroundings():
-            opts = self.opts(test)
-            opts["grains"] = {"id": self.config["id"]}
             self.write("t.sls", sls)
-            highstate = salt.state.HighState(opts, initial_pillar={})
+            highstate = self.highstate(test)
             high, errors = highstate.render_highstate({"base": ["t"]})
             assert not errors, errors
             answer = highstate.state.call_high(high)
         assert isinstance(answer, dict), answer
         return sorted(answer.values(), key=lambda one: one["__run_num__"])
+
+    def highstate(self, test: bool) -> Any:
+        """Salt's compiler for dry or real runs."""
+        import salt.state
+
+        opts = self.opts(test)
+        opts["grains"] = {"id": self.config["id"]}
+        return salt.state.HighState(opts, initial_pillar={})
 
     @contextmanager
     def surroundings(self) -> Iterator[None]:
@@ -185,33 +189,20 @@ class QuickMinion(Minion):
 
     def __init__(self, folder: Path, **kwargs: Any) -> None:
         super().__init__(folder, **kwargs)
-        self.compilers: dict[bool, Any] = {}
+        self.made: dict[bool, Any] = {}
 
-    def compiler(self, test: bool) -> Any:
-        """Salt's compiler for dry or real runs; loaded modules keep a copy of its options."""
-        import salt.state
-
-        if test not in self.compilers:
-            opts = self.opts(test)
-            opts["grains"] = {"id": self.config["id"]}
-            self.compilers[test] = salt.state.State(opts, initial_pillar={})
-        return self.compilers[test]
-
-    def high(self, sls: str, test: bool = False) -> list[dict[str, Any]]:
-        """As :meth:`Minion.high`, without includes."""
-        with self.surroundings():
-            compiler = self.compiler(test)
-            compiler.state_con.clear()
-            answer = compiler.call_template_str(sls)
-        assert isinstance(answer, dict), answer
-        return sorted(answer.values(), key=lambda one: one["__run_num__"])
+    def highstate(self, test: bool) -> Any:
+        """Made once; loaded modules keep a copy of its options."""
+        if test not in self.made:
+            self.made[test] = super().highstate(test)
+        self.made[test].building_highstate.clear()
+        self.made[test].state.state_con.clear()
+        return self.made[test]
 
     def ask(self, function: str, *words: Any, **kwargs: Any) -> Any:
         """What an execution function answers to Jinja and to other modules."""
         with self.surroundings():
-            compiler = self.compiler(False)
-            compiler.state_con.clear()
-            return compiler.functions[function](*words, **kwargs)
+            return self.highstate(False).state.functions[function](*words, **kwargs)
 
 
 @contextmanager
