@@ -74,6 +74,8 @@ int qg_batch_add_device(struct qg_batch *batch, const char *devclass, const char
 
 int qg_batch_run(struct qg_batch *batch, size_t from, const struct qg_client *client,
                  struct qg_err *err) {
+    if (batch->count == from)
+        return 0;
     struct qg_deadline deadline = qg_client_deadline(client, client->timeout_ms);
     return qg_calls_run(&client->transport, batch->calls + from, batch->count - from, &deadline,
                         err);

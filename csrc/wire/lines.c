@@ -67,6 +67,11 @@ static int fail_line(struct cursor line, struct qg_err *err) {
                       length_of(line) > 80 ? 80 : (int)length_of(line), line.at);
 }
 
+/* The word that a line begins with. */
+static int take_head(struct cursor *line, struct cursor *word, struct qg_err *err) {
+    return next_word(line, word) ? 0 : fail_line(*line, err);
+}
+
 /* `key=value` up to the part's end. */
 static int put_pair(json_t *object, struct cursor part, struct qg_err *err) {
     const char *equals = memchr(part.at, '=', length_of(part));
@@ -95,7 +100,7 @@ json_t *qg_lines_qubes(const char *data, size_t length, struct qg_err *err) {
     static const char key[] = "name";
     while (next_line(&text, &line)) {
         QG_AUTO(json) json_t *qube = qg_value_object(err);
-        if (!qube || !next_word(&line, &word) ||
+        if (!qube || take_head(&line, &word, err) < 0 ||
             put_part(qube, (struct cursor){key, key + strlen(key)}, word, err) < 0)
             return NULL;
         while (next_word(&line, &word))
@@ -157,7 +162,7 @@ json_t *qg_lines_devices(const char *data, size_t length, struct qg_err *err) {
     struct cursor text = {data, data + length}, line, head;
     while (next_line(&text, &line)) {
         QG_AUTO(json) json_t *device = qg_value_object(err);
-        if (!device || !next_word(&line, &head))
+        if (!device || take_head(&line, &head, err) < 0)
             return NULL;
         for (;;) {
             while (line.at < line.end && *line.at == ' ')
@@ -179,6 +184,9 @@ json_t *qg_lines_devices(const char *data, size_t length, struct qg_err *err) {
 
 int qg_lines_put_device_pair(struct qg_buf *out, const char *key, const char *value,
                              struct qg_err *err) {
+    if (qg_text_ends(value, "\\")) /* it would guard the quote that ends the value */
+        return qg_err_set(err, QG_ERR_INVALID, "%.60s: '%.200s' must not end in a backslash", key,
+                          value);
     if (qg_buf_printf(out, err, "%s%s='", out->length ? " " : "", key) < 0)
         return -1;
     for (; *value; value++) {

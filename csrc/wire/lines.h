@@ -27,7 +27,7 @@ json_t *qg_lines_words(const char *data, size_t length, struct qg_err *err) QG_M
 json_t *qg_lines_devices(const char *data, size_t length, struct qg_err *err) QG_MUST_CHECK;
 
 /* One pair of a device's line or payload, `key='value'`, to out with a blank before it unless out
- * is empty. */
+ * is empty. A value that ends in a backslash cannot be said: QG_ERR_INVALID. */
 int qg_lines_put_device_pair(struct qg_buf *out, const char *key, const char *value,
                              struct qg_err *err);
 

@@ -207,7 +207,9 @@ bool qg_property_equal(const char *name, enum qg_property_type type, const char 
             return left == right;
         break;
     case QG_PROPERTY_BOOL:
-        return bool_value(a) >= 0 && bool_value(a) == bool_value(b);
+        if (bool_value(a) >= 0 && bool_value(b) >= 0)
+            return bool_value(a) == bool_value(b);
+        break;
     case QG_PROPERTY_LABEL:
         return strcmp(label_value(a), label_value(b)) == 0;
     case QG_PROPERTY_STR:

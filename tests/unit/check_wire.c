@@ -189,6 +189,8 @@ static const struct {
     {"autostart", QG_PROPERTY_BOOL, "True", "true", true},
     {"autostart", QG_PROPERTY_BOOL, "True", "1", true},
     {"autostart", QG_PROPERTY_BOOL, "True", "no", false},
+    {"autostart", QG_PROPERTY_BOOL, "strange", "strange", true},
+    {"autostart", QG_PROPERTY_BOOL, "strange", "no", false},
     {"virt_mode", QG_PROPERTY_STR, "hvm", "HVM", true},
     {"kernel", QG_PROPERTY_STR, "a", "A", false},
     {"label", QG_PROPERTY_LABEL, "green", "4", true},
@@ -223,6 +225,7 @@ static const char *const broken_devices[] = {
     "x port_id=1 device_id='2'\n",  /* none at all */
     "x port_id='1' device_id='2'",  /* cut off */
     "x port_id='1' device_id='\xc3'\n",
+    "\n", /* a line without anything */
 };
 
 START_TEST(broken_device_lines_are_refused) {
@@ -231,6 +234,16 @@ START_TEST(broken_device_lines_are_refused) {
     json_t *devices = qg_lines_devices(broken_devices[_i], strlen(broken_devices[_i]), &err);
     ck_assert_ptr_null(devices);
     ck_assert_int_eq(err.kind, QG_ERR_PROTOCOL);
+}
+END_TEST
+
+START_TEST(a_backslash_would_guard_the_quote) {
+    QG_AUTO(buf) struct qg_buf out = {0};
+    struct qg_err err = {0};
+    ck_assert_int_eq(qg_lines_put_device_pair(&out, "a", "\\' b", &err), 0);
+    ck_assert_str_eq(qg_buf_text(&out), "a='\\\\' b'");
+    ck_assert_int_eq(qg_lines_put_device_pair(&out, "b", "c\\", &err), -1);
+    ck_assert_int_eq(err.kind, QG_ERR_INVALID);
 }
 END_TEST
 
@@ -247,6 +260,9 @@ START_TEST(other_lines_are_read) {
     QG_AUTO(json) json_t *words = qg_lines_words("mem=0 power_state=Halted", 24, &err);
     ck_assert_str_eq(qg_value_get_text(words, "power_state"), "Halted");
     ck_assert_ptr_null(qg_lines_names("cut", 3, &err));
+    qg_err_clear(&err);
+    ck_assert_ptr_null(qg_lines_qubes("\n", 1, &err));
+    ck_assert_int_eq(err.kind, QG_ERR_PROTOCOL);
 }
 END_TEST
 
@@ -312,6 +328,7 @@ Suite *qg_suite_wire(void) {
     tcase_add_loop_test(all, values_compare_by_type, 0, (int)QG_ARRAY_LEN(values));
     tcase_add_test(all, device_lines_are_read);
     tcase_add_loop_test(all, broken_device_lines_are_refused, 0, (int)QG_ARRAY_LEN(broken_devices));
+    tcase_add_test(all, a_backslash_would_guard_the_quote);
     tcase_add_test(all, other_lines_are_read);
     tcase_add_loop_test(all, names_are_checked, 0, (int)QG_ARRAY_LEN(names));
     tcase_add_test(all, want_of_memory_is_said);
