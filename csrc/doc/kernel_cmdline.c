@@ -505,6 +505,26 @@ static char *with_word(const struct script *script, const char *word, struct qg_
     return inserted(script, item->end, qg_buf_text(&joined), err);
 }
 
+/* True where the line has the word, or (key not NULL) the item. */
+static bool holds(const char *line, const char *key, const char *wanted,
+                  enum qg_cmdline_many many) {
+    return key ? qg_cmdline_has_item(line, key, wanted, many) : qg_cmdline_has_word(line, wanted);
+}
+
+/* Passes an edited text on where the edit does what it is for: behind a quote that the kernel waits
+ * to see closed, for one, no word stands for itself. */
+static char *checked_take(char *text, const char *variable, const char *key, const char *wanted,
+                          enum qg_cmdline_many many, struct qg_err *err) {
+    QG_AUTO_STR char *owned = text;
+    QG_AUTO_STR char *line = owned ? qg_grub_get(owned, strlen(owned), variable, NULL, err) : NULL;
+    if (line && holds(line, key, wanted, many))
+        return QG_STEAL(owned);
+    if (line)
+        qg_err_set(err, QG_ERR_INVALID, "%s is '%.200s': nothing can be added to that", variable,
+                   line);
+    return NULL;
+}
+
 char *qg_grub_add_word(const char *text, size_t length, const char *variable, const char *word,
                        struct qg_err *err) {
     QG_AUTO(script) struct script script = {0};
@@ -513,8 +533,9 @@ char *qg_grub_add_word(const char *text, size_t length, const char *variable, co
     QG_AUTO_STR char *value = value_of(&script, err);
     if (!value)
         return NULL;
-    return qg_cmdline_has_word(value, word) ? unchanged(&script, err)
-                                            : with_word(&script, word, err);
+    if (qg_cmdline_has_word(value, word))
+        return unchanged(&script, err);
+    return checked_take(with_word(&script, word, err), variable, NULL, word, QG_CMDLINE_ALL, err);
 }
 
 /* The last word `key=...` of the assignments that count; *value is the piece behind the `=`. */
@@ -536,6 +557,23 @@ static bool last_with_key(const struct script *script, const char *key, struct w
     return any;
 }
 
+/* The text with one item more in the last word `key=...`, or with a word of its own for it. */
+static char *with_item(const struct script *script, const char *key, const char *item,
+                       struct qg_err *err) {
+    QG_AUTO(buf) struct qg_buf more = {0};
+    struct word word;
+    size_t behind;
+    if (!last_with_key(script, key, &word, &behind)) {
+        if (qg_buf_printf(&more, err, "%s=%s", key, item) < 0)
+            return NULL;
+        return with_word(script, qg_buf_text(&more), err);
+    }
+    if (qg_buf_printf(&more, err, "%s%s", behind < word.last ? "," : "", item) < 0)
+        return NULL;
+    const struct piece *last = &script->pieces[word.last - 1];
+    return inserted(script, last->at + last->length, qg_buf_text(&more), err);
+}
+
 char *qg_grub_add_item(const char *text, size_t length, const char *variable, const char *key,
                        const char *item, enum qg_cmdline_many many, struct qg_err *err) {
     QG_AUTO(script) struct script script = {0};
@@ -547,18 +585,7 @@ char *qg_grub_add_item(const char *text, size_t length, const char *variable, co
         return NULL;
     if (qg_cmdline_has_item(value, key, item, many))
         return unchanged(&script, err);
-    QG_AUTO(buf) struct qg_buf more = {0};
-    struct word word;
-    size_t behind;
-    if (!last_with_key(&script, key, &word, &behind)) {
-        if (qg_buf_printf(&more, err, "%s=%s", key, item) < 0)
-            return NULL;
-        return with_word(&script, qg_buf_text(&more), err);
-    }
-    if (qg_buf_printf(&more, err, "%s%s", behind < word.last ? "," : "", item) < 0)
-        return NULL;
-    const struct piece *last = &script.pieces[word.last - 1];
-    return inserted(&script, last->at + last->length, qg_buf_text(&more), err);
+    return checked_take(with_item(&script, key, item, err), variable, key, item, many, err);
 }
 
 /* Marks the bytes of pieces [first, last) as to be left out. */

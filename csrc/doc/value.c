@@ -181,7 +181,7 @@ static json_t *merge_at(const json_t *base, const json_t *over, int depth, struc
 }
 
 json_t *qg_value_merge(const json_t *base, const json_t *over, struct qg_err *err) {
-    return merge_at(base, over, 0, err);
+    return over && !json_is_object(over) ? copy_at(over, 0, err) : merge_at(base, over, 0, err);
 }
 
 char *qg_value_dump(const json_t *value, struct qg_err *err) {

@@ -204,6 +204,18 @@ START_TEST(refuses_what_is_no_argument) {
 }
 END_TEST
 
+/* The kernel waits for the quote to be closed: what comes behind it is no word. */
+START_TEST(refuses_to_add_where_nothing_counts) {
+    static const char text[] = "A='a \"b'\n";
+    struct qg_err err = {0};
+    ck_assert_ptr_null(qg_grub_add_word(text, strlen(text), "A", "w", &err));
+    ck_assert_int_eq(err.kind, QG_ERR_INVALID);
+    qg_err_clear(&err);
+    ck_assert_ptr_null(qg_grub_add_item(text, strlen(text), "A", "k", "i", QG_CMDLINE_ALL, &err));
+    ck_assert_int_eq(err.kind, QG_ERR_INVALID);
+}
+END_TEST
+
 START_TEST(reads_the_booted_line) {
     const char *line = "placeholder root=/dev/x " HIDE "=9 ro dyndbg=\"a " HIDE "=8\" " HIDE
                        "=01:00.0,,01:00.1 quiet\n";
@@ -232,6 +244,7 @@ Suite *qg_suite_kernel_cmdline(void) {
     tcase_add_test(tcase, removes_items_at_every_place);
     tcase_add_test(tcase, adds_and_removes_words);
     tcase_add_test(tcase, refuses_what_is_no_argument);
+    tcase_add_test(tcase, refuses_to_add_where_nothing_counts);
     tcase_add_test(tcase, reads_the_booted_line);
     suite_add_tcase(suite, tcase);
     return suite;
