@@ -51,8 +51,9 @@ int qg_edit_boot_entry_add(const char *text, const char *key, const char *item, 
     return qg_buf_puts(out, copied, err);
 }
 
-/* Copies a word's items but this one; a word that is left without any goes, with a blank. */
-static int copy_items(struct qg_span word, struct qg_span items, const char *item,
+/* Copies a word's items but this one; a word that is left without any goes, with the blank that
+ * sets it apart from others. */
+static int copy_items(struct qg_span word, struct qg_span items, const char *item, bool only_word,
                       struct qg_buf *out, struct qg_err *err) {
     struct qg_span one;
     bool any = false;
@@ -66,7 +67,7 @@ static int copy_items(struct qg_span word, struct qg_span items, const char *ite
             return -1;
         any = true;
     }
-    if (!any && out->length && out->data[out->length - 1] == ' ')
+    if (!any && !only_word && out->length && out->data[out->length - 1] == ' ')
         out->data[--out->length] = '\0';
     return 0;
 }
@@ -78,11 +79,12 @@ int qg_edit_boot_entry_remove(const char *text, const char *key, const char *ite
     while (qg_line_next(&rest, &line)) {
         if (!is_options(line, &value))
             continue;
+        size_t length = qg_span_trim(value).length;
         while (qg_word_next(&value, blanks, &word)) {
             if (!items_of(word, key, &items) || !qg_span_has_word(items, ",", item))
                 continue;
             if (qg_buf_add_range(out, copied, word.at, err) < 0 ||
-                copy_items(word, items, item, out, err) < 0)
+                copy_items(word, items, item, word.length == length, out, err) < 0)
                 return -1;
             copied = word.at + word.length;
         }

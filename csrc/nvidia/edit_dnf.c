@@ -12,6 +12,7 @@ static const char *const keys[] = {"exclude", "excludepkgs"};
 /* The value that counts of one of the keys: its last one. */
 struct list {
     bool found;
+    bool again;           /* not the first one of its key: it takes back those before it */
     struct qg_span whole; /* with lines that go on */
     struct qg_span first; /* on its own line */
 };
@@ -32,7 +33,8 @@ static struct list *list_of(struct qg_span line, struct main_section *section) {
             continue;
         struct qg_span value = {.at = equals + 1,
                                 .length = (size_t)(line.at + line.length - equals) - 1};
-        section->lists[i] = (struct list){.found = true, .whole = value, .first = value};
+        section->lists[i] = (struct list){
+            .found = true, .again = section->lists[i].found, .whole = value, .first = value};
         return &section->lists[i];
     }
     return NULL;
@@ -101,13 +103,24 @@ static bool is_excluded(const struct main_section *section, const char *package)
     return other->found && !is_empty(last->whole) && lists_package(other->whole, package);
 }
 
+/* A new list at the end of [main], which is put behind everything where there is none. */
+static int add_list(const char *text, const struct main_section *section, const char *package,
+                    struct qg_buf *out, struct qg_err *err) {
+    const char *newline = strstr(text, "\r\n") ? "\r\n" : "\n";
+    const char *end = section->found ? section->end : text + strlen(text);
+    bool open = end > text && end[-1] != '\n';
+    if (qg_buf_add_range(out, text, end, err) < 0 ||
+        qg_buf_puts(out, open ? newline : "", err) < 0 ||
+        (!section->found &&
+         qg_buf_printf(out, err, "%s[main]%s", *text ? newline : "", newline) < 0))
+        return -1;
+    return qg_buf_printf(out, err, "exclude=%s%s%s", package, newline, end);
+}
+
 int qg_edit_dnf_exclude(const char *text, const char *package, struct qg_buf *out,
                         struct qg_err *err) {
     struct main_section section = find_main(text);
     const struct list *last = last_list(&section);
-    if (!section.found)
-        return qg_buf_printf(out, err, "[main]\nexclude=%s\n%s%s", package, *text ? "\n" : "",
-                             text);
     if (is_excluded(&section, package))
         return qg_buf_puts(out, text, err);
     if (last) {
@@ -118,12 +131,7 @@ int qg_edit_dnf_exclude(const char *text, const char *package, struct qg_buf *ou
             return -1;
         return qg_buf_puts(out, end, err);
     }
-    if (qg_buf_add_range(out, text, section.end, err) < 0)
-        return -1;
-    const char *newline = strstr(text, "\r\n") ? "\r\n" : "\n";
-    bool open = section.end > text && section.end[-1] != '\n';
-    return qg_buf_printf(out, err, "%sexclude=%s%s%s", open ? newline : "", package, newline,
-                         section.end);
+    return add_list(text, &section, package, out, err);
 }
 
 /* True where the list holds nothing but this package. */
@@ -167,15 +175,23 @@ static int take_out(const char *text, struct qg_span list, const char *package, 
     return qg_buf_puts(out, copied, err);
 }
 
+/* Takes the package out of the list of one key. */
+static int take_out_of(const char *text, size_t key, const char *package, struct qg_buf *out,
+                       struct qg_err *err) {
+    struct main_section section = find_main(text);
+    const struct list *list = &section.lists[key];
+    if (!list->found || !qg_span_has_word(list->whole, separators, package))
+        return qg_buf_puts(out, text, err);
+    return is_alone(list->whole, package) && !list->again
+               ? drop_list(text, list->whole, out, err)
+               : take_out(text, list->whole, package, out, err);
+}
+
 int qg_edit_dnf_include(const char *text, const char *package, struct qg_buf *out,
                         struct qg_err *err) {
-    struct main_section section = find_main(text);
-    for (size_t i = 0; i < QG_ARRAY_LEN(keys); i++) {
-        struct qg_span list = section.lists[i].whole;
-        if (!section.lists[i].found || !qg_span_has_word(list, separators, package))
-            continue;
-        return is_alone(list, package) ? drop_list(text, list, out, err)
-                                       : take_out(text, list, package, out, err);
-    }
-    return qg_buf_puts(out, text, err);
+    QG_AUTO(buf) struct qg_buf first = {0};
+    return take_out_of(text, 0, package, &first, err) < 0 ||
+                   take_out_of(qg_buf_text(&first), 1, package, out, err) < 0
+               ? -1
+               : 0;
 }

@@ -169,7 +169,8 @@ START_TEST(an_exclude_goes_into_main) {
               "# c\n[main]\ngpgcheck=1\nexclude=grubby-dummy\n");
     check_dnf(qg_edit_dnf_exclude, "", "[main]\nexclude=grubby-dummy\n");
     check_dnf(qg_edit_dnf_exclude, "[updates]\nenabled=1\n",
-              "[main]\nexclude=grubby-dummy\n\n[updates]\nenabled=1\n");
+              "[updates]\nenabled=1\n\n[main]\nexclude=grubby-dummy\n");
+    check_dnf(qg_edit_dnf_exclude, "exclude=", "exclude=\n\n[main]\nexclude=grubby-dummy\n");
 }
 END_TEST
 
@@ -193,6 +194,10 @@ START_TEST(an_exclude_is_taken_out_again) {
     check_dnf(qg_edit_dnf_include, "[main]\nexclude=foo grubby-dummy\n", "[main]\nexclude=foo\n");
     check_dnf(qg_edit_dnf_include, "[main]\nexclude=grubby-dummy,foo\n", "[main]\nexclude=foo\n");
     check_dnf(qg_edit_dnf_include, "[main]\nexclude=a grubby-dummy b\n", "[main]\nexclude=a b\n");
+    check_dnf(qg_edit_dnf_include, "[main]\nexclude=grubby-dummy\nexcludepkgs=grubby-dummy\n",
+              "[main]\n");
+    check_dnf(qg_edit_dnf_include, "[main]\nexclude=x\nexclude=grubby-dummy\n",
+              "[main]\nexclude=x\nexclude=\n");
 }
 END_TEST
 
@@ -220,7 +225,7 @@ START_TEST(boot_entries) {
                 "options a b\nx y\n");
     check_entry(qg_edit_boot_entry_remove, "options a rd.driver.blacklist=x,nouveau,y\n",
                 "options a rd.driver.blacklist=x,y\n");
-    check_entry(qg_edit_boot_entry_remove, "options rd.driver.blacklist=nouveau\n", "options\n");
+    check_entry(qg_edit_boot_entry_remove, "options rd.driver.blacklist=nouveau\n", "options \n");
 }
 END_TEST
 
