@@ -31,7 +31,7 @@ demo: install ## the formula as dom0 would run it, against the embedded qubesd
 	else echo "tools/demo is not there yet"; exit 1; fi
 
 .PHONY: check
-check: gates unit sanitize valgrind pytest ## every test but the slow beds
+check: gates unit sanitize thread valgrind fuzz-briefly pytest ## every test but the slow beds
 
 .PHONY: lint
 lint: setup ## formatting, static analysis of C and Python
@@ -76,8 +76,12 @@ beds: install ## the slow beds: chroots with real packages, package builds
 	@tools/apt-install $(wildcard tests/beds/packages.txt)
 	@$(PY) -m pytest -q -m slow_bed $(ARGS)
 
+.PHONY: fuzz-briefly
+fuzz-briefly: setup
+	@FUZZ_SECONDS=$${FUZZ_SECONDS:-4} tools/fuzz
+
 .PHONY: fuzz
-fuzz: setup ## every fuzzer for FUZZ_SECONDS (20), from its seeds
+fuzz: setup ## every fuzzer for FUZZ_SECONDS (20; in check 4), from its seeds
 	@tools/fuzz
 
 .PHONY: bench
