@@ -158,7 +158,7 @@ $(STAMPS)/core: $(CORE) .venv/.filled | $(STAMPS)
 	@touch $@
 
 # Position-independent archives for what carries its libraries with it.
-$(STAMPS)/static: tools/static-libs csrc/libs.txt .venv/.filled
+$(STAMPS)/static: tools/static-libs csrc/cflags-static.txt csrc/cflags-release.txt .venv/.filled
 	@tools/static-libs build/static
 	@touch $@
 

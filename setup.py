@@ -52,7 +52,9 @@ def libraries():
     if static:
         folder = Path(static).resolve()
         archives = [f"{folder}/lib/lib{name}.a" for name in ("yaml", "jansson")]
-        return [f"-isystem{folder}/include"], [*archives, "-Wl,-s"]
+        small = words("cflags-static.txt")
+        link_words = [*archives, "-Wl,-s", *words("cflags-release.txt"), *small]
+        return [f"-isystem{folder}/include", *small], link_words
     compile_words, link_words = [], []
     wanted = words("libs.txt")
     for name, least, package in zip(wanted[::3], wanted[1::3], wanted[2::3], strict=True):
@@ -100,6 +102,9 @@ class BuildCore(build_ext):
             done = list(pool.map(lambda job: compile_one(command, *job), jobs))
         if not all(done):
             raise CompileError("the C core did not compile; the compiler's words are above")
+        # Where the interpreter keeps its own libraries (pyenv, conda) is no path for a travelling file.
+        compiler.linker_so = [w for w in compiler.linker_so if not w.startswith("-Wl,-rpath")]
+        compiler.force = True  # link even where only these words changed
         compiler.link_shared_object(
             [str(target) for _, target in jobs],
             self.get_ext_fullpath(ext.name),
