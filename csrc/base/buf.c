@@ -43,6 +43,13 @@ int qg_buf_puts(struct qg_buf *buf, const char *text, struct qg_err *err) {
     return qg_buf_add(buf, text, strlen(text), err);
 }
 
+int qg_buf_add_all(struct qg_buf *buf, const char *const *texts, size_t count, struct qg_err *err) {
+    for (size_t i = 0; i < count; i++)
+        if (qg_buf_puts(buf, texts[i], err) < 0)
+            return -1;
+    return 0;
+}
+
 int qg_buf_vprintf(struct qg_buf *buf, struct qg_err *err, const char *format, va_list args) {
     enum { GUESS = 120 }; /* most lines are shorter; a longer one is printed twice */
     if (qg_buf_reserve(buf, GUESS, err) < 0)

@@ -25,6 +25,7 @@ QG_DEFINE_AUTO_FINI(buf, struct qg_buf, qg_buf_fini)
 int qg_buf_reserve(struct qg_buf *buf, size_t extra, struct qg_err *err);
 int qg_buf_add(struct qg_buf *buf, const void *bytes, size_t length, struct qg_err *err);
 int qg_buf_puts(struct qg_buf *buf, const char *text, struct qg_err *err);
+int qg_buf_add_all(struct qg_buf *buf, const char *const *texts, size_t count, struct qg_err *err);
 int qg_buf_printf(struct qg_buf *buf, struct qg_err *err, const char *format, ...) QG_PRINTF(3, 4);
 int qg_buf_vprintf(struct qg_buf *buf, struct qg_err *err, const char *format, va_list args)
     QG_PRINTF(3, 0);

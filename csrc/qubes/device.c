@@ -43,7 +43,25 @@ static void copy_bdf(const char *text, size_t length, char out[16]) {
     out[used] = '\0';
 }
 
+/* True for text as copy_bdf writes it, which is how qubesd does, too. */
+static bool is_normal(const char *text) {
+    static const char shape[] = "0000:00:00.0";
+    size_t at = 0;
+    for (; shape[at]; at++) {
+        char c = text[at];
+        bool fits =
+            shape[at] != '0' ? c == shape[at] : (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
+        if (!fits)
+            return false;
+    }
+    return text[at] == '\0' && text[at - 1] <= '7';
+}
+
 bool qg_bdf_normalise(const char *text, char out[16]) {
+    if (is_normal(text)) {
+        memcpy(out, text, strlen("0000:00:00.0") + 1);
+        return true;
+    }
     size_t length = bdf_length(text);
     if (length == 0 || text[length] != '\0')
         return false;
@@ -95,19 +113,19 @@ int qg_device_ref_parse(const char *text, struct qg_device_ref *ref, struct qg_e
 }
 
 bool qg_device_bdf(const json_t *device, char out[16]) {
-    const char *sbdf = qg_value_get_text(device, "_sbdf");
-    const char *port = qg_value_get_text(device, "port_id");
-    return (sbdf && qg_bdf_normalise(sbdf, out)) || (!sbdf && port && qg_bdf_normalise(port, out));
+    const char *text = qg_value_get_text(device, "_sbdf");
+    if (!text)
+        text = qg_value_get_text(device, "port_id");
+    return text && qg_bdf_normalise(text, out);
 }
 
 static bool at_place(const json_t *device, const struct qg_device_ref *ref) {
-    const char *port = qg_value_get_text(device, "port_id");
     char bdf[16];
     if (!ref->port[0] && !ref->bdf[0])
         return true;
     if (ref->bdf[0] && qg_device_bdf(device, bdf))
         return strcmp(bdf, ref->bdf) == 0;
-    return ref->port[0] && strcmp(port, ref->port) == 0;
+    return ref->port[0] && strcmp(qg_value_get_text(device, "port_id"), ref->port) == 0;
 }
 
 const json_t *qg_device_find(const json_t *available, const struct qg_device_ref *ref,

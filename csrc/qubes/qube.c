@@ -329,9 +329,10 @@ static int add_first_round(struct qg_qube *qube, const struct qg_want *want, str
     for (size_t i = 0; i < QG_ARRAY_LEN(simple); i++)
         if (simple[i].wanted && qg_batch_add(batch, simple[i].method, NULL, qube->name, err) < 0)
             return -1;
-    if (add_features(qube, want, batch, err) < 0 || add_volumes(qube, want, batch, err) < 0)
+    /* what takes longest to read comes first: it is read while the rest is on its way */
+    if (add_devices(qube, want, batch, err) < 0 || add_volumes(qube, want, batch, err) < 0)
         return -1;
-    return add_devices(qube, want, batch, err);
+    return add_features(qube, want, batch, err);
 }
 
 /* Texts of the features that the first round listed. */

@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+enum { KEY_MAX = 255 };
+
 /* A cursor over the text; no byte beyond end is read. */
 struct cursor {
     const char *at, *end;
@@ -42,10 +44,14 @@ static json_t *text_of(struct cursor part, struct qg_err *err) {
     return value;
 }
 
+/* Sets a key, whose text need not end in a NUL. */
 static int put_part(json_t *object, struct cursor key, struct cursor value, struct qg_err *err) {
-    QG_AUTO_STR char *name = strndup(key.at, length_of(key));
-    if (!name)
-        return qg_err_oom(err);
+    char name[KEY_MAX + 1];
+    size_t length = length_of(key);
+    if (length > KEY_MAX)
+        return qg_err_set(err, QG_ERR_PROTOCOL, "a key of more than %d bytes", KEY_MAX);
+    memcpy(name, key.at, length);
+    name[length] = '\0';
     return qg_value_set_take(object, name, text_of(value, err), err);
 }
 
@@ -134,25 +140,47 @@ json_t *qg_lines_words(const char *data, size_t length, struct qg_err *err) {
     return QG_STEAL(out);
 }
 
+/* Where the quoted value that begins at `at` ends: its closing quote, or `end` where there is none.
+ * *escaped: a quote inside is written `\'`. */
+static const char *quoted_end(const char *at, const char *end, bool *escaped) {
+    *escaped = false;
+    for (; at < end && *at != '\''; at++)
+        if (at[0] == '\\' && at + 1 < end && at[1] == '\'') {
+            *escaped = true;
+            at++;
+        }
+    return at;
+}
+
+/* The value with `\'` turned back to quotes. */
+static int unquote(struct cursor part, struct qg_buf *out, struct qg_err *err) {
+    for (const char *at = part.at; at < part.end; at++) {
+        if (at[0] == '\\' && at + 1 < part.end && at[1] == '\'')
+            at++;
+        if (qg_buf_add(out, at, 1, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 /* `key='value'` with `\'` for a quote inside; moves the line behind it. */
 static int put_quoted(json_t *device, struct cursor *line, struct qg_err *err) {
     const char *equals = memchr(line->at, '=', length_of(*line));
     if (!equals || equals + 1 >= line->end || equals[1] != '\'')
         return fail_line(*line, err);
-    QG_AUTO(buf) struct qg_buf value = {0};
-    const char *at = equals + 2;
-    for (; at < line->end && *at != '\''; at++) {
-        if (at[0] == '\\' && at + 1 < line->end && at[1] == '\'')
-            at++;
-        if (qg_buf_add(&value, at, 1, err) < 0)
-            return -1;
-    }
-    if (at >= line->end)
-        return fail_line(*line, err);
-    const char *text = qg_buf_text(&value);
+    bool escaped;
     struct cursor key = {line->at, equals};
-    line->at = at + 1;
-    return put_part(device, key, (struct cursor){text, text + value.length}, err);
+    struct cursor value = {equals + 2, quoted_end(equals + 2, line->end, &escaped)};
+    if (value.end >= line->end)
+        return fail_line(*line, err);
+    line->at = value.end + 1;
+    if (!escaped) /* nearly all are plain */
+        return put_part(device, key, value, err);
+    QG_AUTO(buf) struct qg_buf plain = {0};
+    if (unquote(value, &plain, err) < 0)
+        return -1;
+    const char *text = qg_buf_text(&plain);
+    return put_part(device, key, (struct cursor){text, text + plain.length}, err);
 }
 
 json_t *qg_lines_devices(const char *data, size_t length, struct qg_err *err) {

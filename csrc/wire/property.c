@@ -33,7 +33,7 @@ void qg_properties_fini(struct qg_properties *properties) {
 
 struct qg_property *qg_properties_find(const struct qg_properties *properties, const char *name) {
     for (size_t i = 0; i < properties->count; i++)
-        if (strcmp(properties->items[i].name, name) == 0)
+        if (properties->items[i].name[0] == name[0] && strcmp(properties->items[i].name, name) == 0)
             return &properties->items[i];
     return NULL;
 }

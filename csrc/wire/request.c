@@ -25,10 +25,10 @@ int qg_request_check(const struct qg_request *request, struct qg_err *err) {
 }
 
 int qg_request_encode(const struct qg_request *request, struct qg_buf *out, struct qg_err *err) {
+    const char *const head[] = {request->method, "+", request->arg ? request->arg : "", source,
+                                request->dest};
     if (qg_request_check(request, err) < 0 ||
-        qg_buf_printf(out, err, "%s+%s%s%s", request->method, request->arg ? request->arg : "",
-                      source, request->dest) < 0 ||
-        qg_buf_add(out, "", 1, err) < 0)
+        qg_buf_add_all(out, head, QG_ARRAY_LEN(head), err) < 0 || qg_buf_add(out, "", 1, err) < 0)
         return -1;
     return qg_buf_add(out, request->payload, request->payload_length, err);
 }
