@@ -149,13 +149,15 @@ const json_t *qg_assign_find_stale(const struct qg_qube *qube, const char *devcl
     return NULL;
 }
 
-/* The options that the assignment should have: a new mapping, NULL on failure. */
-static json_t *wanted_options(const json_t *assignment, const struct qg_assign *how,
-                              struct qg_err *err) {
-    QG_AUTO(json) json_t *options = qg_device_options(assignment, err);
-    if (!options || how->reset == QG_RESET_AS_IS)
-        return options && how->options ? json_incref(qg_value_mutable(how->options))
-                                       : QG_STEAL(options);
+/* The options that an assignment with those should have: a reference, NULL on failure. */
+static json_t *wanted_options(json_t *now, const struct qg_assign *how, struct qg_err *err) {
+    if (how->reset == QG_RESET_AS_IS)
+        return json_incref(how->options ? qg_value_mutable(how->options) : now);
+    QG_AUTO(json) json_t *options = json_copy(now);
+    if (!options) {
+        qg_err_oom(err);
+        return NULL;
+    }
     json_object_del(options, "no-strict-reset");
     if (how->reset == QG_RESET_LOOSE &&
         qg_value_set_take(options, "no-strict-reset", qg_value_text("True", err), err) < 0)
@@ -163,15 +165,9 @@ static json_t *wanted_options(const json_t *assignment, const struct qg_assign *
     return QG_STEAL(options);
 }
 
-/* True where mode and options are as they should be. */
-static int is_as_wanted(const json_t *assignment, const json_t *wanted, bool *fine,
-                        struct qg_err *err) {
-    QG_AUTO(json) json_t *options = qg_device_options(assignment, err);
-    if (!options)
-        return -1;
+static bool is_required(const json_t *assignment) {
     const char *mode = qg_value_get_text(assignment, "mode");
-    *fine = mode && strcmp(mode, mode_required) == 0 && json_equal(options, wanted);
-    return 0;
+    return mode && strcmp(mode, mode_required) == 0;
 }
 
 /* qubesd would keep the assignment of what was at this port before, and the qube could not start.
@@ -192,11 +188,11 @@ static int plan_device(struct qg_job *job, struct qg_block *block, const struct 
                        const json_t *device, json_t *before, struct qg_err *err) {
     const char *port = qg_value_get_text(device, "port_id");
     const json_t *assignment = qg_assign_find(&job->qube, "pci", device);
-    QG_AUTO(json) json_t *options = wanted_options(assignment, how, err);
-    bool fine = false;
-    if (!options || (assignment && is_as_wanted(assignment, options, &fine, err) < 0))
+    QG_AUTO(json) json_t *now = qg_device_options(assignment, err);
+    QG_AUTO(json) json_t *options = now ? wanted_options(now, how, err) : NULL;
+    if (!options)
         return -1;
-    if (fine)
+    if (is_required(assignment) && json_equal(now, options))
         return qg_block_say(block, err, "[SKIP] %-19s: %s", how->key, port);
     if (qg_assign_warn_taken(job, device, err) < 0 ||
         drop_stale(job, block, how->key, device, before, err) < 0 ||

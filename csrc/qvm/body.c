@@ -67,10 +67,15 @@ int qg_body_init(struct qg_body *body, const json_t *value, struct qg_err *err) 
     return 0;
 }
 
+static char dashed(char c) {
+    return c == '_' ? '-' : c;
+}
+
 static bool same_key(const char *a, const char *b) {
-    for (; *a && *b; a++, b++)
-        if (*a != *b && !(strchr("-_", *a) && strchr("-_", *b)))
-            return false;
+    while (*a && dashed(*a) == dashed(*b)) {
+        a++;
+        b++;
+    }
     return *a == *b;
 }
 
@@ -78,25 +83,29 @@ int qg_body_use(struct qg_body *body, const char *key, struct qg_err *err) {
     return qg_value_set_take(body->used, key, json_true(), err);
 }
 
-const json_t *qg_body_get(struct qg_body *body, const char *key, struct qg_err *err) {
-    const json_t *found = NULL;
+/* The value of a key in either spelling, *found NULL where it is not there. 0/-1. */
+static int find(struct qg_body *body, const char *key, const json_t **found, struct qg_err *err) {
     const char *name, *found_name = NULL;
     json_t *value;
+    *found = NULL;
     json_object_foreach(body->keys, name, value) {
         if (!same_key(name, key))
             continue;
-        if (found && !json_equal(found, value)) {
-            qg_err_set(err, QG_ERR_INVALID,
-                       "%s and %s: two spellings of one key with different values", found_name,
-                       name);
-            return NULL;
-        }
+        if (*found && !json_equal(*found, value))
+            return qg_err_set(err, QG_ERR_INVALID,
+                              "%s and %s: two spellings of one key with different values",
+                              found_name, name);
         if (qg_body_use(body, name, err) < 0)
-            return NULL;
-        found = value;
+            return -1;
+        *found = value;
         found_name = name;
     }
-    return found;
+    return 0;
+}
+
+const json_t *qg_body_get(struct qg_body *body, const char *key, struct qg_err *err) {
+    const json_t *found;
+    return find(body, key, &found, err) < 0 ? NULL : found;
 }
 
 static int fail_shape(const char *key, const json_t *value, const char *expected,
@@ -107,27 +116,30 @@ static int fail_shape(const char *key, const json_t *value, const char *expected
                 : -1;
 }
 
-char *qg_body_text(struct qg_body *body, const char *key, struct qg_err *err) {
-    const json_t *value = qg_body_get(body, key, err);
+int qg_body_take_text(struct qg_body *body, const char *key, char **out, struct qg_err *err) {
+    const json_t *value;
+    *out = NULL;
+    if (find(body, key, &value, err) < 0)
+        return -1;
     if (!value)
-        return NULL;
-    if (json_is_object(value) || json_is_array(value)) {
-        fail_shape(key, value, "one value", err);
-        return NULL;
-    }
-    return qg_value_to_text(value, err);
+        return 0;
+    if (json_is_object(value) || json_is_array(value))
+        return fail_shape(key, value, "one value", err);
+    *out = qg_value_to_text(value, err);
+    return *out ? 0 : -1;
+}
+
+char *qg_body_text(struct qg_body *body, const char *key, struct qg_err *err) {
+    char *text;
+    return qg_body_take_text(body, key, &text, err) < 0 ? NULL : text;
 }
 
 int qg_body_bool(struct qg_body *body, const char *key, bool fallback, bool *out,
                  struct qg_err *err) {
-    struct qg_err problem = {0};
-    const json_t *value = qg_body_get(body, key, &problem);
+    const json_t *value;
     *out = fallback;
-    if (problem.kind != QG_ERR_NONE) {
-        if (err)
-            *err = problem;
+    if (find(body, key, &value, err) < 0)
         return -1;
-    }
     if (!value || json_is_null(value))
         return 0;
     const char *text = json_string_value(value);
@@ -145,15 +157,11 @@ int qg_body_bool(struct qg_body *body, const char *key, bool fallback, bool *out
 
 int qg_body_int(struct qg_body *body, const char *key, long long fallback, long long *out,
                 struct qg_err *err) {
-    struct qg_err problem = {0};
-    const json_t *value = qg_body_get(body, key, &problem);
-    *out = fallback;
-    if (problem.kind != QG_ERR_NONE) {
-        if (err)
-            *err = problem;
-        return -1;
-    }
+    const json_t *value;
     int64_t number;
+    *out = fallback;
+    if (find(body, key, &value, err) < 0)
+        return -1;
     if (!value || json_is_null(value))
         return 0;
     if (json_is_integer(value))
@@ -173,12 +181,9 @@ static int add_name(json_t *names, const char *key, const json_t *value, struct 
 }
 
 json_t *qg_body_names(struct qg_body *body, const char *key, struct qg_err *err) {
-    struct qg_err problem = {0};
-    const json_t *value = qg_body_get(body, key, &problem);
+    const json_t *value;
     QG_AUTO(json) json_t *names = qg_value_array(err);
-    if (problem.kind != QG_ERR_NONE && err)
-        *err = problem;
-    if (problem.kind != QG_ERR_NONE || !names)
+    if (!names || find(body, key, &value, err) < 0)
         return NULL;
     if (!value || json_is_null(value) || (json_is_string(value) && json_string_length(value) == 0))
         return QG_STEAL(names);
@@ -220,12 +225,9 @@ static int add_pairs(json_t *pairs, const char *key, const json_t *item, struct 
 }
 
 json_t *qg_body_pairs(struct qg_body *body, const char *key, struct qg_err *err) {
-    struct qg_err problem = {0};
-    const json_t *value = qg_body_get(body, key, &problem);
+    const json_t *value;
     QG_AUTO(json) json_t *pairs = qg_value_object(err);
-    if (problem.kind != QG_ERR_NONE && err)
-        *err = problem;
-    if (problem.kind != QG_ERR_NONE || !pairs)
+    if (!pairs || find(body, key, &value, err) < 0)
         return NULL;
     if (!value || json_is_null(value))
         return QG_STEAL(pairs);
@@ -241,8 +243,13 @@ json_t *qg_body_pairs(struct qg_body *body, const char *key, struct qg_err *err)
 }
 
 int qg_body_flag(struct qg_body *body, const char *flag, bool *out, struct qg_err *err) {
-    QG_AUTO(json) json_t *flags = qg_body_names(body, "flags", err);
+    const json_t *value;
     *out = false;
+    if (find(body, "flags", &value, err) < 0)
+        return -1;
+    if (!value) /* as nearly always */
+        return 0;
+    QG_AUTO(json) json_t *flags = qg_body_names(body, "flags", err);
     size_t i;
     json_t *item;
     json_array_foreach(flags, i, item) {

@@ -24,7 +24,11 @@ int qg_body_init(struct qg_body *body, const json_t *value, struct qg_err *err);
  * body. Both spellings with different values are QG_ERR_INVALID (*err), NULL is returned. */
 const json_t *qg_body_get(struct qg_body *body, const char *key, struct qg_err *err);
 
-/* The text of a scalar key, owned by the caller; NULL where it is not there or (err) not a scalar.
+/* The text of a scalar key, owned by the caller; *out NULL where it is not there. 0/-1. */
+int qg_body_take_text(struct qg_body *body, const char *key, char **out, struct qg_err *err);
+
+/* The same: the text of a scalar key, owned by the caller; NULL where it is not there or (err) not
+ * a scalar.
  */
 char *qg_body_text(struct qg_body *body, const char *key, struct qg_err *err) QG_MUST_CHECK;
 

@@ -205,14 +205,19 @@ static int apply(struct qg_job *job, struct qg_report *report, struct qg_err *er
     return 0;
 }
 
+static int add_headline(struct qg_buf *comment, const struct qg_block *block, struct qg_err *err) {
+    const char *const parts[] = {comment->length ? "\n\n" : "", "====== ['", block->action->name,
+                                 "'] ======\n"};
+    return qg_buf_add_all(comment, parts, QG_ARRAY_LEN(parts), err);
+}
+
 /* The blocks' lines are clean already. */
 static int add_comment(const struct qg_job *job, bool framed, struct qg_report *report,
                        struct qg_err *err) {
     struct qg_buf *comment = &report->comment;
     for (size_t i = 0; i < job->count; i++) {
         const struct qg_block *block = &job->blocks[i];
-        if (framed && qg_buf_printf(comment, err, "%s====== ['%s'] ======\n", i ? "\n\n" : "",
-                                    block->action->name) < 0)
+        if (framed && add_headline(comment, block, err) < 0)
             return -1;
         const char *between = !framed && comment->length && block->comment.length ? "\n" : "";
         if (qg_buf_puts(comment, between, err) < 0 ||

@@ -247,12 +247,12 @@ static bool is_as_wanted(const struct setting *setting) {
 static int plan_setting(struct qg_job *job, struct qg_block *block, const struct setting *setting,
                         struct qg_err *err) {
     const struct qg_property *property = setting->property;
-    QG_AUTO(json) json_t *old = qg_value_shown(property, err);
-    if (!old)
-        return -1;
     if (is_as_wanted(setting))
         return qg_block_say(block, err, "[SKIP] %-19s: %s", property->name,
                             property->is_default ? QG_DEFAULT_WORD : property->value);
+    QG_AUTO(json) json_t *old = qg_value_shown(property, err);
+    if (!old)
+        return -1;
     json_t *new = setting->value ? qg_value_of_property(property->type, setting->value, err)
                                  : qg_value_text(QG_DEFAULT_WORD, err);
     const char *before = property->is_default ? QG_DEFAULT_WORD : property->value;
@@ -335,7 +335,8 @@ static int prefs_plan(struct qg_job *job, struct qg_block *block, struct qg_err 
     bool exists;
     if (qg_job_must_exist(job, block, &exists, err) < 0 || !exists)
         return exists ? -1 : 0;
-    QG_AUTO(settings) struct settings settings = {.count = 0};
+    QG_AUTO(settings) struct settings settings;
+    settings.count = 0; /* the rest needs no zeros */
     const char *key;
     json_t *value;
     json_object_foreach(block->body.keys, key, value) {

@@ -31,13 +31,9 @@ QG_DEFINE_AUTO_FINI(wish, struct wish, wish_fini)
 
 /* A scalar key, NULL where it is missing, null or empty. */
 static int take_text(struct qg_body *body, const char *key, char **out, struct qg_err *err) {
-    struct qg_err problem = {0};
-    QG_AUTO_STR char *text = qg_body_text(body, key, &problem);
-    if (problem.kind != QG_ERR_NONE) {
-        if (err && err->kind == QG_ERR_NONE)
-            *err = problem;
+    QG_AUTO_STR char *text = NULL;
+    if (qg_body_take_text(body, key, &text, err) < 0)
         return -1;
-    }
     if (text && *text && !*out)
         *out = QG_STEAL(text);
     return 0;
