@@ -8,6 +8,7 @@
 
 enum {
     NVML_MS = 20 * 1000,
+    NVML_LEAST_MS = 5 * 1000,
     CLEAN_UP_MS = 60 * 1000, /* also where the state's own time is over */
 };
 
@@ -133,11 +134,11 @@ static int note_module(struct qg_task *task, const struct qg_driver_facts *facts
 /* What must happen whether the steps ended well or not. */
 static int clean_up(struct qg_task *task, struct qg_err *err) {
     struct qg_err first = {0};
-    int64_t least = qg_clock_ms() + CLEAN_UP_MS;
-    if (task->deadline.at_ms < least)
-        task->deadline.at_ms = least;
+    int64_t own = task->deadline.at_ms, least = qg_clock_ms() + CLEAN_UP_MS;
+    task->deadline.at_ms = own < least ? least : own;
     (void)qg_dnf_tmp_restore(task, &first);
     (void)qg_task_packages_end(task, &first);
+    task->deadline.at_ms = own;
     return first.kind ? qg_err_set(err, first.kind, "%s", first.text) : 0;
 }
 
@@ -204,13 +205,21 @@ static bool is_failure(const struct qg_task *task, const struct qg_driver_facts 
     return false;
 }
 
+/* What the library may take of the state's time, and a little where that is over. */
+static struct qg_deadline nvml_deadline(const struct qg_task *task) {
+    struct qg_deadline deadline = task->deadline;
+    int64_t now = qg_clock_ms();
+    if (deadline.at_ms > now + NVML_MS)
+        deadline.at_ms = now + NVML_MS;
+    if (deadline.at_ms < now + NVML_LEAST_MS)
+        deadline.at_ms = now + NVML_LEAST_MS;
+    return deadline;
+}
+
 static int conclude(struct qg_task *task, const struct qg_driver_facts *facts, const char *done,
                     struct qg_err *err) {
     struct qg_verdict verdict;
-    struct qg_deadline deadline = task->deadline;
-    int64_t nvml_at = qg_clock_ms() + NVML_MS;
-    if (nvml_at < deadline.at_ms)
-        deadline.at_ms = nvml_at;
+    struct qg_deadline deadline = nvml_deadline(task);
     if (qg_driver_verify(task->host, facts, &deadline, &verdict, err) < 0)
         return -1;
     if (is_failure(task, facts, &verdict)) {

@@ -104,6 +104,13 @@ static void judge_nvml(const struct qg_driver_facts *facts, struct qg_verdict *o
              nvml->cards[0].name, (unsigned long long)(nvml->cards[0].memory >> 20));
 }
 
+/* True where the library could not even try: it makes the nodes itself where it can. */
+static bool lacks_nodes(const struct qg_verdict *verdict, bool nodes) {
+    const struct qg_nvml *nvml = &verdict->nvml;
+    return !nodes &&
+           !(verdict->asked && (nvml->state == QG_NVML_WORKS || nvml->state == QG_NVML_HANGS));
+}
+
 void qg_driver_judge(const struct qg_driver_facts *facts, bool nodes, struct qg_verdict *out) {
     const json_t *stray = stray_card(facts);
     const char *driver = qg_value_get_text(stray, "driver");
@@ -129,13 +136,13 @@ void qg_driver_judge(const struct qg_driver_facts *facts, bool nodes, struct qg_
              "kernel log.",
              out->loaded, qg_value_get_text(stray, "address"),
              driver ? driver : "it has no driver");
-    else if (out->asked)
-        judge_nvml(facts, out);
-    else if (!nodes)
+    else if (lacks_nodes(out, nodes))
         rule(out, QG_VERDICT_NO_NODES,
              "The driver %s is loaded and has the card, but there are no /dev/nvidia* nodes: "
              "nvidia-modprobe or a first use by root makes them.",
              out->loaded);
+    else if (out->asked)
+        judge_nvml(facts, out);
     else
         rule(out, QG_VERDICT_WORKS, "The driver %s is loaded and has the card.", out->loaded);
 }
