@@ -123,7 +123,7 @@ char *qg_host_which(struct qg_host *host, const char *program, struct qg_err *er
  * A program that ran and failed is 0 with its exit code; one that cannot be started is QG_ERR_IO
  * with result->started false. Under a test root it runs chrooted into it. stdin is /dev/null, the
  * environment clean (PATH, LANG=C.UTF-8, HOME, and command->env), no descriptor is inherited. Where
- * our own process is killed the program goes on: half a package is worse than a late one. */
+ * our own process is killed the program is not: it goes on until it writes to nobody. */
 int qg_host_run(struct qg_host *host, const struct qg_host_command *command,
                 const struct qg_deadline *deadline, struct qg_host_result *result,
                 struct qg_err *err);

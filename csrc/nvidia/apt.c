@@ -52,7 +52,7 @@ int qg_apt_update(struct qg_task *task, struct qg_err *err) {
     QG_AUTO(host_result) struct qg_host_result result = {0};
     if (qg_task_wait_for_locks(task, err) < 0 || qg_apt_get(task, words, NULL, &result, err) < 0)
         return -1;
-    task->offline = qg_parse_is_offline(qg_buf_text(&result.out));
+    task->offline = !qg_task_full_disk(task) && qg_parse_is_offline(qg_buf_text(&result.out));
     return 0;
 }
 
@@ -129,10 +129,8 @@ static int quote_build(struct qg_task *task, struct qg_err *err) {
         qg_err_set(err, QG_ERR_IO, "step %s: the module %s/%s does not build: %.*s", task->step,
                    *module, version, (int)(first > 2 ? first - 2 : 0), text + (first > 2 ? 2 : 0));
         struct qg_err ignored = {0};
-        if (text[first])
-            (void)qg_report_warn(task->report, &ignored,
-                                 "/var/lib/dkms/%s/%s/build/make.log says:\n%s", *module, version,
-                                 text);
+        (void)qg_report_warn(task->report, &ignored, "/var/lib/dkms/%s/%s/build/make.log says:\n%s",
+                             *module, version, text);
         return -1;
     }
     return modules ? 0 : -1;

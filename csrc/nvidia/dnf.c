@@ -8,35 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* argv of fixed words and a list of names; freed with free(). */
-static const char **make_argv(const char *const *words, const json_t *names, struct qg_err *err) {
-    size_t count = 0, index;
-    json_t *name;
-    while (words[count])
-        count++;
-    const char **argv = calloc(count + json_array_size(names) + 1, sizeof(*argv));
-    if (!argv) {
-        qg_err_oom(err);
-        return NULL;
-    }
-    for (size_t i = 0; i < count; i++)
-        argv[i] = words[i];
-    json_array_foreach(names, index, name) {
-        argv[count + index] = json_string_value(name);
-    }
-    return argv;
-}
-
-static int run_words(struct qg_task *task, const char *const *words, const json_t *names,
-                     struct qg_host_result *result, struct qg_err *err) {
-    const char **argv = make_argv(words, names, err);
-    if (!argv)
-        return -1;
-    int status = qg_task_run(task, argv, result, err);
-    free(argv);
-    return status;
-}
-
 /* ---- repositories ---- */
 
 /* The ids as dnf5's setopt wants them. New list or NULL. */
@@ -57,12 +28,12 @@ static int enable(struct qg_task *task, const json_t *ids, struct qg_host_result
     static const char *const four[] = {"dnf", "config-manager", "--set-enabled", NULL};
     static const char *const five[] = {"dnf", "config-manager", "setopt", NULL};
     if (task->manager == QG_MANAGER_DNF4)
-        return run_words(task, four, ids, result, err);
+        return qg_task_run_names(task, four, ids, result, err);
     QG_AUTO(json) json_t *options = set_options(ids, "enabled=1", err);
     /* Without the folder setopt fails. */
     if (!options || qg_host_mkdirs(task->host, "/etc/dnf/repos.override.d", err) < 0)
         return -1;
-    return run_words(task, five, options, result, err);
+    return qg_task_run_names(task, five, options, result, err);
 }
 
 /* What dnf itself takes for enabled. */
@@ -131,8 +102,10 @@ static int look_offline(struct qg_task *task, struct qg_err *err) {
 static int install_failed(struct qg_task *task, const struct qg_host_result *result,
                           struct qg_err *err) {
     const char *text = qg_buf_text(&result->out);
-    task->offline = qg_parse_is_offline(text);
-    if (!task->offline && strstr(text, "match") && look_offline(task, err) < 0)
+    /* A full disk looks the same: no cache, no match. */
+    bool full = qg_task_full_disk(task) != NULL;
+    task->offline = !full && qg_parse_is_offline(text);
+    if (!full && !task->offline && strstr(text, "match") && look_offline(task, err) < 0)
         return -1;
     if (task->offline)
         qg_err_set(err, QG_ERR_IO,
@@ -144,7 +117,7 @@ int qg_dnf_install(struct qg_task *task, const json_t *names, struct qg_err *err
     static const char *const words[] = {"dnf", "-y", "install", NULL};
     QG_AUTO(host_result) struct qg_host_result result = {0};
     if (qg_task_packages_begin(task, err) < 0 || qg_task_wait_for_locks(task, err) < 0 ||
-        run_words(task, words, names, &result, err) < 0)
+        qg_task_run_names(task, words, names, &result, err) < 0)
         return -1;
     return result.exit_code ? install_failed(task, &result, err) : 0;
 }
@@ -199,6 +172,7 @@ int qg_dnf_tmp_restore(struct qg_task *task, struct qg_err *err) {
     json_int_t size = json_integer_value(json_object_get(task->record, "tmp"));
     if (size <= 0)
         return 0;
+    task->step = qg_driver_step_name(QG_DRIVER_TMP);
     struct qg_host_space now = {0};
     if (qg_host_space(task->host, "/tmp", &now, err) < 0)
         return -1;

@@ -178,6 +178,7 @@ int qg_nvidia_kernel_ready(struct qg_run *run, const json_t *args, struct qg_rep
         return -1;
     task.family = facts.release.family;
     task.manager = facts.manager;
+    task.lasting = true; /* or a qube without the driver could not boot */
     QG_AUTO(json) json_t *missing = missing_of(&want, &facts, err);
     if (!missing)
         return -1;

@@ -368,6 +368,7 @@ int qg_parse_build_errors(const char *text, unsigned max, struct qg_buf *out, st
                                         "undefined!",
                                         "Could not find files needed",
                                         "No space left on device",
+                                        "more space",
                                         "Killed",
                                         NULL};
     return quote_marked(text, marks, max, out, err);
@@ -389,6 +390,7 @@ int qg_parse_manager_errors(const char *text, unsigned max, struct qg_buf *out,
                                         "but it is not going to be installed",
                                         "but it is not installable",
                                         "No space left on device",
+                                        "more space",
                                         "Curl error",
                                         "nothing provides",
                                         "Depends: ",

@@ -64,67 +64,73 @@ static int look_at_packages(struct undo *undo, struct qg_err *err) {
     return 0;
 }
 
-static bool has_name(const json_t *names, const char *wanted, size_t length) {
-    size_t index;
-    json_t *name;
-    json_array_foreach(names, index, name) {
-        if (json_string_length(name) == length &&
-            memcmp(json_string_value(name), wanted, length) == 0)
-            return true;
-    }
-    return false;
-}
-
-/* Fails where apt would take away more than is ours. */
-static int check_simulation(const struct undo *undo, const char *text, struct qg_err *err) {
-    for (const char *line = text; line; line = strchr(line, '\n')) {
-        line += *line == '\n';
-        size_t skip = qg_text_starts(line, "Remv ")   ? strlen("Remv ")
-                      : qg_text_starts(line, "Purg ") ? strlen("Purg ")
-                                                      : 0;
-        size_t length = strcspn(line + skip, " \n");
-        if (skip && !has_name(undo->packages, line + skip, length))
-            return qg_err_set(err, QG_ERR_IO,
-                              "%.*s needs packages of the driver and was not installed by this "
-                              "state: remove it first",
-                              (int)length, line + skip);
+/* Moves the packages that dpkg, in a simulation, would not let go from names to kept. */
+static int sort_out_needed(const char *text, json_t *names, json_t *kept, struct qg_err *err) {
+    static const char mark[] = "dependency problems prevent removal of ";
+    for (const char *at = text; (at = strstr(at, mark)) != NULL;) {
+        at += strlen(mark);
+        size_t length = strcspn(at, ":\n"), index;
+        json_t *name;
+        json_array_foreach(names, index, name) {
+            if (json_string_length(name) != length ||
+                memcmp(json_string_value(name), at, length) != 0)
+                continue;
+            if (qg_value_append_take(kept, json_incref(name), err) < 0)
+                return -1;
+            (void)json_array_remove(names, index);
+            break;
+        }
     }
     return 0;
 }
 
-static int remove_apt(const struct undo *undo, struct qg_err *err) {
-    static const char *const simulate[] = {"-s", "purge", NULL};
-    static const char *const purge[] = {"purge", NULL};
+static int warn_kept(struct qg_task *task, const json_t *kept, struct qg_err *err) {
+    QG_AUTO(buf) struct qg_buf names = {0};
+    size_t index;
+    json_t *name;
+    json_array_foreach(kept, index, name) {
+        if (qg_buf_printf(&names, err, " %s", json_string_value(name)) < 0)
+            return -1;
+    }
+    return names.length ? qg_report_warn(task->report, err,
+                                         "left installed, since other packages need them by "
+                                         "now:%s",
+                                         qg_buf_text(&names))
+                        : 0;
+}
+
+/* dpkg, not apt: it removes what is named and nothing else. What came as a dependency may since
+ * be needed by others, such as a newer kernel: that stays. */
+static int remove_dpkg(const struct undo *undo, struct qg_err *err) {
+    static const char *const simulate[] = {"dpkg",    "--simulate", "--abort-after=100000",
+                                           "--purge", "--",         NULL};
+    static const char *const purge[] = {"dpkg", "--purge", "--", NULL};
+    QG_AUTO(json) json_t *kept = qg_value_array(err);
     QG_AUTO(host_result) struct qg_host_result simulated = {0};
     QG_AUTO(host_result) struct qg_host_result result = {0};
-    if (qg_task_wait_for_locks(undo->task, err) < 0 ||
-        qg_apt_get(undo->task, simulate, undo->packages, &simulated, err) < 0)
+    if (!kept || qg_task_wait_for_locks(undo->task, err) < 0 ||
+        qg_task_run_names(undo->task, simulate, undo->packages, &simulated, err) < 0 ||
+        sort_out_needed(qg_buf_text(&simulated.out), undo->packages, kept, err) < 0)
         return -1;
-    if (simulated.exit_code)
-        return qg_task_failed(undo->task, "apt-get -s purge", &simulated, err);
-    if (check_simulation(undo, qg_buf_text(&simulated.out), err) < 0 ||
-        qg_apt_get(undo->task, purge, undo->packages, &result, err) < 0)
+    if (simulated.exit_code && !json_array_size(kept))
+        return qg_task_failed(undo->task, "dpkg --simulate --purge", &simulated, err);
+    if (warn_kept(undo->task, kept, err) < 0)
         return -1;
-    return result.exit_code ? qg_task_failed(undo->task, "apt-get purge", &result, err) : 0;
+    if (!json_array_size(undo->packages))
+        return 0;
+    if (qg_task_run_names(undo->task, purge, undo->packages, &result, err) < 0)
+        return -1;
+    return result.exit_code ? qg_task_failed(undo->task, "dpkg --purge", &result, err) : 0;
 }
 
 /* rpm, not dnf: it removes what is named and nothing else, or says what needs it. */
 static int remove_rpm(const struct undo *undo, struct qg_err *err) {
-    size_t count = json_array_size(undo->packages), index;
-    json_t *name;
-    const char **argv = calloc(count + 4, sizeof(*argv));
-    if (!argv)
-        return qg_err_oom(err);
-    argv[0] = "rpm";
-    argv[1] = "-e";
-    argv[2] = "--";
-    json_array_foreach(undo->packages, index, name) {
-        argv[3 + index] = json_string_value(name);
-    }
-    int status =
-        qg_task_wait_for_locks(undo->task, err) < 0 ? -1 : qg_task_must(undo->task, argv, err);
-    free(argv);
-    return status;
+    static const char *const erase[] = {"rpm", "-e", "--", NULL};
+    QG_AUTO(host_result) struct qg_host_result result = {0};
+    if (qg_task_wait_for_locks(undo->task, err) < 0 ||
+        qg_task_run_names(undo->task, erase, undo->packages, &result, err) < 0)
+        return -1;
+    return result.exit_code ? qg_task_failed(undo->task, "rpm", &result, err) : 0;
 }
 
 static int remove_packages(const struct undo *undo, struct qg_err *err) {
@@ -133,7 +139,7 @@ static int remove_packages(const struct undo *undo, struct qg_err *err) {
         return 0;
     if (qg_task_packages_begin(undo->task, err) < 0)
         return -1;
-    return undo->facts->release.family == QG_FAMILY_DEBIAN ? remove_apt(undo, err)
+    return undo->facts->release.family == QG_FAMILY_DEBIAN ? remove_dpkg(undo, err)
                                                            : remove_rpm(undo, err);
 }
 
@@ -343,24 +349,14 @@ static int disable_repositories(const struct undo *undo, struct qg_err *err) {
 
 /* Puts back what stood in the driver's way. Not being able to is no reason to fail. */
 static int bring_back(const struct undo *undo, struct qg_err *err) {
-    static const char *const words[] = {"dnf", "-y", "install", "--allowerasing"};
-    size_t count = QG_ARRAY_LEN(words), index;
-    json_t *name;
+    static const char *const words[] = {"dnf", "-y", "install", "--allowerasing", NULL};
     undo->task->step = "packages";
     if (!json_array_size(undo->missing) || undo->facts->release.family != QG_FAMILY_FEDORA)
         return 0;
-    const char **argv = calloc(count + json_array_size(undo->missing) + 1, sizeof(*argv));
-    if (!argv)
-        return qg_err_oom(err);
-    memcpy(argv, words, sizeof(words));
-    json_array_foreach(undo->missing, index, name) {
-        argv[count + index] = json_string_value(name);
-    }
     QG_AUTO(host_result) struct qg_host_result result = {0};
     int status = qg_task_packages_begin(undo->task, err) < 0
                      ? -1
-                     : qg_task_run(undo->task, argv, &result, err);
-    free(argv);
+                     : qg_task_run_names(undo->task, words, undo->missing, &result, err);
     if (status == 0 && result.exit_code)
         return qg_report_warn(undo->task->report, err,
                               "%s was there before the driver and could not be installed again",

@@ -14,7 +14,8 @@
 
 enum {
     QUOTED_LINES = 6,
-    LOCK_MS = 600 * 1000, /* for another package manager to end */
+    LOCK_MS = 600 * 1000,     /* for another package manager to end */
+    FULL_BYTES = 1024 * 1024, /* with less than that left a file system is full */
 };
 
 int qg_task_init(struct qg_task *task, struct qg_run *run, struct qg_report *report,
@@ -129,8 +130,43 @@ int qg_task_run(struct qg_task *task, const char *const *argv, struct qg_host_re
                       task->step, argv[0], problem.text);
 }
 
+int qg_task_run_names(struct qg_task *task, const char *const *words, const json_t *names,
+                      struct qg_host_result *result, struct qg_err *err) {
+    size_t count = 0, index;
+    json_t *name;
+    while (words[count])
+        count++;
+    const char **argv = calloc(count + json_array_size(names) + 1, sizeof(*argv));
+    if (!argv)
+        return qg_err_oom(err);
+    memcpy(argv, words, count * sizeof(*argv));
+    json_array_foreach(names, index, name) {
+        argv[count + index] = json_string_value(name);
+    }
+    int status = qg_task_run(task, argv, result, err);
+    free(argv);
+    return status;
+}
+
+const char *qg_task_full_disk(struct qg_task *task) {
+    static const char *const folders[] = {"/var/cache", "/var/lib", "/usr", "/boot", "/tmp", "/"};
+    for (size_t i = 0; i < QG_ARRAY_LEN(folders); i++) {
+        struct qg_host_space space;
+        struct qg_err ignored = {0};
+        if (qg_host_space(task->host, folders[i], &space, &ignored) == 0 &&
+            space.available < FULL_BYTES)
+            return folders[i];
+    }
+    return NULL;
+}
+
 int qg_task_failed(struct qg_task *task, const char *what, const struct qg_host_result *result,
                    struct qg_err *err) {
+    const char *full = qg_task_full_disk(task);
+    if (full)
+        qg_err_set(err, QG_ERR_IO, "step %s: the disk is full (%s), so %s failed", task->step, full,
+                   what);
+    bool said = err->kind;
     QG_AUTO(buf) struct qg_buf lines = {0};
     if (qg_parse_manager_errors(qg_buf_text(&result->out), QUOTED_LINES, &lines, err) < 0)
         return -1;
@@ -140,7 +176,7 @@ int qg_task_failed(struct qg_task *task, const char *what, const struct qg_host_
                result->exit_code, lines.length ? ":" : "", (int)(first > 1 ? first - 1 : 0),
                reason + (first > 1));
     struct qg_err ignored = {0};
-    if (reason[first])
+    if (lines.length && (said || reason[first]))
         (void)qg_report_warn(task->report, &ignored, "it said:\n%s", reason);
     return -1;
 }
@@ -320,7 +356,7 @@ int qg_task_packages_begin(struct qg_task *task, struct qg_err *err) {
     task->at_start = qg_packages_all(task->host, task->family, &known, err);
     if (!task->at_start)
         return -1;
-    if (json_object_get(task->record, "before"))
+    if (task->lasting || json_object_get(task->record, "before"))
         return 0; /* a killed run's: what it added is ours too */
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
@@ -378,8 +414,11 @@ int qg_task_packages_end(struct qg_task *task, struct qg_err *err) {
         return -1;
     if (!known)
         return qg_err_set(err, QG_ERR_IO, "what is installed now could not be asked");
-    if (note_packages(task, task->at_start, now, err) < 0 ||
-        record_packages(task, json_object_get(task->record, "before"), now, err) < 0)
+    if (note_packages(task, task->at_start, now, err) < 0)
+        return -1;
+    if (task->lasting)
+        return 0;
+    if (record_packages(task, json_object_get(task->record, "before"), now, err) < 0)
         return -1;
     json_object_del(task->record, "before");
     json_object_del(task->record, "since");

@@ -22,6 +22,7 @@ struct qg_task {
     const char *step; /* what we are at, for messages */
     bool offline;     /* a package manager said that servers cannot be reached */
     bool changed;     /* something was done */
+    bool lasting;     /* packages are installed for good, not to be undone with the driver */
     bool log_failed;  /* the log file cannot be written: said once */
 };
 
@@ -39,12 +40,19 @@ void qg_task_note(struct qg_task *task, const char *format, ...) QG_PRINTF(2, 3)
 int qg_task_run(struct qg_task *task, const char *const *argv, struct qg_host_result *result,
                 struct qg_err *err);
 
+/* As qg_task_run, of fixed words (NULL-terminated) and a list of names behind them. */
+int qg_task_run_names(struct qg_task *task, const char *const *words, const json_t *names,
+                      struct qg_host_result *result, struct qg_err *err);
+
 /* As qg_task_run; a program that fails is a failure that quotes its reasons. */
 int qg_task_must(struct qg_task *task, const char *const *argv, struct qg_err *err);
 
 /* Fails because a program did: what, its exit code and its own reasons. */
 int qg_task_failed(struct qg_task *task, const char *what, const struct qg_host_result *result,
                    struct qg_err *err);
+
+/* A folder on a file system that has no room left; NULL where there is none. Static. */
+const char *qg_task_full_disk(struct qg_task *task);
 
 /* Does a step's files: each on record and backed up before it is written or removed, each change
  * noted. files: path > content or null. */

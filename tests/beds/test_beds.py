@@ -89,13 +89,15 @@ class TestBed:
         assert str(fedora41.root) not in Path("/proc/1/mountinfo").read_text()
 
     def test_hash_tree_sees_every_write(self, fedora41: Bed) -> None:
-        before = fedora41.hash_tree()
+        before, written = fedora41.hash_tree(), fedora41.written()
         assert fedora41.hash_tree() == before
+        assert fedora41.written() == written
         name = "etc/dnf/dnf.conf"
         file = fedora41.root / name
         file.write_bytes(file.read_bytes())
-        after = fedora41.hash_tree()
+        after, now = fedora41.hash_tree(), fedora41.written()
         assert {path for path in after if after[path] != before.get(path)} == {name}
+        assert name in now and name not in written
         assert fedora41.hash_tree(exclude=[name]) == {
             path: digest for path, digest in before.items() if path != name
         }

@@ -3,9 +3,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import os
 import re
+import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +24,38 @@ from tests.beds.beds import Bed, BedUnavailable
 STATE = "nvidia.driver_installed"
 RECORD = "var/lib/qvm-gpu/nvidia.json"
 LOG = "var/log/qvm-gpu/nvidia.log"
+
+
+# What package managers keep for themselves, and change by being asked.
+CACHES = [
+    "var/cache", "var/log", "var/lib/rpm", "var/lib/dnf", "usr/lib/sysimage", "var/lib/apt",
+    "var/lib/dpkg",
+]  # fmt: skip
+
+
+class _Listener(logging.Handler):
+    """Hands on what the core logs, before the core goes on."""
+
+    def __init__(self, heard: Callable[[logging.LogRecord], None]) -> None:
+        super().__init__()
+        self.heard = heard
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.heard(record)
+
+
+@contextlib.contextmanager
+def listening(heard: Callable[[logging.LogRecord], None]) -> Iterator[None]:
+    """Call back with every line that the core logs while the context lasts."""
+    logger = logging.getLogger("_qvm_gpu_shim")
+    listener, level = _Listener(heard), logger.level
+    logger.addHandler(listener)
+    logger.setLevel(logging.DEBUG)
+    try:
+        yield
+    finally:
+        logger.removeHandler(listener)
+        logger.setLevel(level)
 
 
 class Qube:
@@ -41,6 +77,52 @@ class Qube:
         assert answer["result"] is True, answer["comment"]
         return answer
 
+    def programs(self, **body) -> list[str]:
+        """The programs that an unchanged state starts: every one goes through the host layer."""
+        started = []
+
+        def heard(record: logging.LogRecord) -> None:
+            if record.levelno == logging.DEBUG and record.getMessage().startswith("running "):
+                started.append(record.getMessage().split()[1])
+
+        with listening(heard):
+            assert self.install(**body)["changes"] == {}
+        return started
+
+    def kill_at(self, *lines: str, **body) -> bool:
+        """Run the driver's state until it logs a line that begins like one of these patterns, and
+        kill it there with SIGKILL; false where it came to its end without one."""
+        first = re.compile("|".join(lines))
+
+        def heard(record: logging.LogRecord) -> None:
+            if first.match(record.getMessage()):
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        pid = os.fork()
+        if pid == 0:
+            try:
+                with listening(heard):
+                    self.apply(**body)
+            finally:
+                os._exit(0)
+        status = os.waitpid(pid, 0)[1]
+        assert not os.WIFSIGNALED(status) or os.WTERMSIG(status) == signal.SIGKILL
+        return os.WIFSIGNALED(status)
+
+    def notes(self) -> list[str]:
+        """The log's own lines, without those that programs said: steps, programs, files. As
+        patterns."""
+        return [re.escape(line) for line in re.findall(r"(?m)^\d{4}-\S+Z (.*)$", self.read(LOG))]
+
+    def tree(self) -> dict[str, str]:
+        """Mode, owner and content of every file but those that package managers and depmod keep
+        for themselves. Folders are left out: packages do not own all that they make."""
+        return {
+            path: " ".join(word for i, word in enumerate(digest.split(" ")) if i != 2)
+            for path, digest in self.bed.hash_tree(CACHES).items()
+            if not digest.startswith("4") and not re.search(r"lib/modules/[^/]+/modules\.", path)
+        }
+
     def read(self, path: str) -> str:
         """A file's text; empty where it is not there."""
         file = self.root / path
@@ -50,10 +132,28 @@ class Qube:
         """Whether rpm has all of them."""
         return self.bed.run(["rpm", "-q", *names]).rc == 0
 
+    def packages(self) -> list[str]:
+        """Every package with its version."""
+        fedora = self.facts["family"] == "fedora"
+        return sorted(
+            self.bed.run(
+                ["rpm", "-qa"]
+                if fedora
+                else ["dpkg-query", "-W", "-f", "${Package} ${Version} ${db:Status-Status}\n"]
+            ).stdout.splitlines()
+        )
+
     def modinfo(self, field: str = "version", name: str = "nvidia") -> str:
         """What modinfo says of the module for the bed's kernel."""
         show = ["modinfo", "-k", self.facts["kernel"], "-F", field, name]
         return self.bed.run(show).stdout.strip()
+
+    def repositories(self) -> list[str]:
+        """RPM Fusion's repositories that dnf has enabled."""
+        if self.facts["family"] != "fedora":
+            return []
+        lines = self.bed.run(["dnf", "repolist"]).stdout.splitlines()
+        return sorted(line.split()[0] for line in lines if line.startswith("rpmfusion"))
 
     def end_state(self) -> dict[str, object]:
         """What must be the same however the driver came to be there."""
@@ -68,14 +168,11 @@ class Qube:
             files[entry.name] = sorted(set(re.split(r"\s+", entry.read_text())))
         return {
             "files": files,
-            "module": self.modinfo(),
-            "packages": sorted(self.bed.run(["rpm", "-qa"]).stdout.split()),
+            "module": self.modinfo() or self.modinfo(name="nvidia-current"),
+            "packages": self.packages(),
+            "modprobe": sorted(path.name for path in (self.root / "etc/modprobe.d").iterdir()),
             "xorg": (self.root / "usr/share/X11/xorg.conf.d/nvidia.conf").exists(),
-            "repositories": sorted(
-                line.split()[0]
-                for line in self.bed.run(["dnf", "repolist"]).stdout.splitlines()
-                if line.startswith("rpmfusion")
-            ),
+            "repositories": self.repositories(),
             "left over": sorted(
                 str(path.relative_to(self.root))
                 for folder in ("etc", "boot", f"lib/modules/{kernel}")
@@ -84,7 +181,9 @@ class Qube:
         }
 
 
-def _qube(name: str, folder: Path) -> Iterator[Qube]:
+@contextlib.contextmanager
+def qube(name: str, folder: Path) -> Iterator[Qube]:
+    """A fresh qube; skips where its bed cannot be built."""
     bed = Bed(name)
     try:
         bed.__enter__()
@@ -93,14 +192,24 @@ def _qube(name: str, folder: Path) -> Iterator[Qube]:
     try:
         if bed.facts["family"] == "fedora":
             bed.set_akmods("ok", 0)
-        yield Qube(bed, folder / "minion-in-bed")
+        yield Qube(bed, folder)
     finally:
         bed.__exit__(None, None, None)
+
+
+def _qube(name: str, folder: Path) -> Iterator[Qube]:
+    with qube(name, folder / "minion-in-bed") as one:
+        yield one
 
 
 @pytest.fixture
 def fedora40(tmp_path: Path) -> Iterator[Qube]:
     yield from _qube("fedora40", tmp_path)
+
+
+@pytest.fixture
+def fedora41(tmp_path: Path) -> Iterator[Qube]:
+    yield from _qube("fedora41", tmp_path)
 
 
 @pytest.fixture(params=["fedora40", "fedora41"])

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import time
 
 import pytest
-from nvidia_beds import LOG, RECORD, fedora, fedora40  # noqa: F401
+from nvidia_beds import LOG, RECORD, fedora, fedora40, fedora41  # noqa: F401
 
 RPMFUSION = [
     "rpmfusion-free",
@@ -50,9 +51,12 @@ def test_from_nothing_to_a_module(fedora):
 
 def test_a_second_run_changes_nothing_and_starts_no_package_manager(fedora):
     fedora.install()
-    before = fedora.bed.hash_tree()
     log = fedora.read(LOG)
-    # Whatever starts them is told at once.
+    # Whatever starts them is told at once; also where nobody asks.
+    called = fedora.root / "called"
+    called.touch()
+    called.chmod(0o666)
+    before = fedora.bed.written()
     for program in ("usr/bin/rpm", "usr/bin/dnf-3", "usr/bin/dnf5", "usr/bin/dnf"):
         if (fedora.root / program).exists():
             (fedora.root / program).unlink()
@@ -61,23 +65,22 @@ def test_a_second_run_changes_nothing_and_starts_no_package_manager(fedora):
     answer = fedora.install()
     assert answer["changes"] == {}
     assert fedora.read(LOG) == log
-    assert not (fedora.root / "called").exists()
-    changed = {
-        path for path, digest in fedora.bed.hash_tree().items() if before.get(path) != digest
-    }
+    assert called.read_text() == ""
+    changed = {path for path, stamp in fedora.bed.written().items() if before.get(path) != stamp}
     assert not {path for path in changed if not path.startswith("usr/bin")}
 
 
 def test_a_database_that_was_touched_is_asked_once(fedora):
     fedora.install()
+    assert set(fedora.programs()) <= {"modinfo"}
     database = next(
         path
         for path in (fedora.root / "var/lib/rpm").iterdir()
         if path.name in ("rpmdb.sqlite", "Packages")
     )
     database.touch()
-    assert fedora.install()["changes"] == {}
-    assert fedora.install()["changes"] == {}
+    assert fedora.programs().count("rpm") == 1
+    assert set(fedora.programs()) <= {"modinfo"}
 
 
 def test_a_dry_run_writes_nothing_and_foretells(fedora):
@@ -91,30 +94,22 @@ def test_a_dry_run_writes_nothing_and_foretells(fedora):
     assert set(foretold["packages"]) <= set(done["packages"])
     assert set(foretold["module"]) == set(done["module"])
     assert foretold["files"]["/etc/dnf/dnf.conf"] == done["files"]["/etc/dnf/dnf.conf"]
-    before = fedora.bed.hash_tree()
+    before = fedora.bed.written()
     assert fedora.apply(test=True)["result"] is True
-    assert fedora.bed.hash_tree() == before
+    assert fedora.bed.written() == before
 
 
 def test_removed_leaves_the_qube_as_it_was(fedora):
-    def files():
-        return {
-            path.relative_to(fedora.root): path.read_bytes()
-            for folder in ("etc", "boot", "usr/share/X11", "var/lib/qvm-gpu")
-            for path in (fedora.root / folder).rglob("*")
-            if path.is_file() and path.stat().st_size
-        }
-
-    packages = fedora.bed.run(["rpm", "-qa"]).stdout.split()
-    before = files()
+    packages, before = fedora.packages(), fedora.tree()
     fedora.install()
     foretold = fedora.apply("nvidia.driver_removed", test=True)
     assert foretold["result"] is None
     answer = fedora.apply("nvidia.driver_removed")
     assert answer["result"] is True, answer["comment"]
     assert set(answer["changes"]) == set(foretold["changes"])
-    assert files() == before
-    assert sorted(fedora.bed.run(["rpm", "-qa"]).stdout.split()) == sorted(packages)
+    assert fedora.tree() == before
+    assert fedora.packages() == packages
+    assert fedora.repositories() == []
     again = fedora.apply("nvidia.driver_removed")
     assert (again["result"], again["changes"]) == (True, {})
     assert fedora.install()["changes"]
@@ -259,23 +254,23 @@ def test_a_manager_that_cannot_run_is_not_known(fedora40):
     ],
 )
 def test_a_bad_argument_says_what_would_be_right(fedora40, body, words):
-    before = fedora40.bed.hash_tree()
+    before = fedora40.bed.written()
     for test in (True, False):
         answer = fedora40.apply(test=test, **body)
         assert answer["result"] is False
         assert words in answer["comment"]
-    assert fedora40.bed.hash_tree() == before
+    assert fedora40.bed.written() == before
 
 
 def test_another_distribution_is_refused_before_anything_is_touched(fedora40):
     release = fedora40.root / "usr/lib/os-release"
     for text in ("ID=fedora\nVERSION_ID=44\nPRETTY_NAME=Fedora 44\n", "ID=arch\n", ""):
         release.write_text(text)
-        before = fedora40.bed.hash_tree()
+        before = fedora40.bed.written()
         answer = fedora40.apply()
         assert answer["result"] is False
         assert "Fedora 40 to 43 and in Debian 12 and 13" in answer["comment"]
-        assert fedora40.bed.hash_tree() == before
+        assert fedora40.bed.written() == before
 
 
 def test_loaded_and_working_is_another_comment(fedora40):
@@ -296,3 +291,88 @@ def test_a_second_restart_does_not_help(fedora40):
     answer = fedora40.apply()
     assert answer["result"] is False
     assert "was restarted, but it is not loaded" in answer["comment"]
+
+
+def test_files_keep_mode_and_owner_and_have_a_backup(fedora41):
+    names = ["etc/default/grub", "etc/dnf/dnf.conf", "usr/share/X11/xorg.conf.d/nvidia.conf"]
+    before = {name: fedora41.read(name) for name in names[:2]}
+    for name in before:
+        (fedora41.root / name).chmod(0o640)
+        os.chown(fedora41.root / name, 12, 34)
+    fedora41.install()
+    for name, text in before.items():
+        info = (fedora41.root / name).stat()
+        assert (info.st_mode & 0o7777, info.st_uid, info.st_gid) == (0o640, 12, 34)
+        assert fedora41.read(name) != text
+        assert fedora41.read(f"var/lib/qvm-gpu/backup/{name}") == text
+    # A package brought it and the state took it away.
+    assert "OutputClass" in fedora41.read(f"var/lib/qvm-gpu/backup/{names[2]}")
+
+
+@pytest.mark.parametrize("fault", ["full", "read-only"])
+def test_a_folder_that_takes_no_file(fedora41, fault):
+    """The boot loader's defaults cannot be written: named, and the old ones are as they were."""
+    bed, text, before = fedora41.bed, fedora41.read("etc/default/grub"), fedora41.tree()
+    bed.run(["mount", "-t", "tmpfs", "-o", "size=8k", "none", "/etc/default"], check=True)
+    (fedora41.root / "etc/default/grub").write_text(text)
+    if fault == "full":
+        (fedora41.root / "etc/default/filler").write_bytes(b"x" * 4096)
+    else:
+        bed.run(["mount", "-o", "remount,ro", "/etc/default"], check=True)
+    answer = fedora41.apply("nvidia.nouveau_disabled")
+    assert answer["result"] is False
+    reason = "No space left on device" if fault == "full" else "Read-only file system"
+    assert "cannot write /etc/default/grub" in answer["comment"]
+    assert reason in answer["comment"]
+    assert answer["changes"] == {}
+    assert fedora41.read("etc/default/grub") == text
+    assert not list((fedora41.root / "etc/default").glob(".*"))
+    assert "nouveau" not in fedora41.read("boot/grub2/grub.cfg")
+    # With room again the next run does it, and driver_removed undoes it.
+    bed.run(["umount", "/etc/default"], check=True)
+    assert fedora41.apply("nvidia.nouveau_disabled")["result"] is True
+    assert "rd.driver.blacklist=nouveau" in fedora41.read("boot/grub2/grub.cfg")
+    assert fedora41.apply("nvidia.nouveau_disabled")["changes"] == {}
+    assert fedora41.apply("nvidia.driver_removed")["result"] is True
+    assert fedora41.tree() == before
+
+
+def test_no_room_for_packages(fedora):
+    """Both dnf tell of other things, and so did we; with room again the next run gets through."""
+    bed = fedora.bed
+    bed.run(["mount", "-t", "tmpfs", "-o", "size=24k", "none", "/var/cache"], check=True)
+    answer = fedora.apply()
+    assert answer["result"] is False
+    assert "step packages: the disk is full (/var/cache)" in answer["comment"]
+    assert "it said:" in answer["comment"]
+    assert not fedora.installed("akmod-nvidia")
+    bed.run(["umount", "/var/cache"], check=True)
+    fedora.install()
+
+
+def test_a_kernel_of_its_own(fedora41):
+    """What is missing is named; only where somebody asks it is installed."""
+    bed = fedora41.bed
+    assert fedora41.apply("nvidia.kernel_ready")["result"] is True
+    bed.run(["rpm", "-e", "qubes-kernel-vm-support"], check=True)
+    (fedora41.root / "boot/grub2/grub.cfg").unlink()
+    before = bed.written()
+    answer = fedora41.apply("nvidia.kernel_ready")
+    assert answer["result"] is False
+    assert "Missing packages: qubes-kernel-vm-support." in answer["comment"]
+    assert "There is no /boot/grub2/grub.cfg." in answer["comment"]
+    dry = fedora41.apply("nvidia.kernel_ready", test=True, install=True)
+    assert dry["result"] is None
+    assert bed.written() == before
+    done = fedora41.apply("nvidia.kernel_ready", install=True)
+    assert done["result"] is True, done["comment"]
+    assert {group: set(names) for group, names in done["changes"].items()} == {
+        group: set(names) for group, names in dry["changes"].items()
+    }
+    assert f"{fedora41.facts['kernel']} boots from this qube's own disk" in done["comment"]
+    assert f"vmlinuz-{fedora41.facts['kernel']}" in fedora41.read("boot/grub2/grub.cfg")
+    again = fedora41.apply("nvidia.kernel_ready", install=True)
+    assert (again["result"], again["changes"]) == (True, {})
+    # It is no part of the driver, which may go again.
+    assert fedora41.apply("nvidia.driver_removed")["changes"] == {}
+    assert fedora41.installed("qubes-kernel-vm-support")
