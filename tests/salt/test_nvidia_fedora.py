@@ -337,6 +337,26 @@ def test_a_folder_that_takes_no_file(fedora41, fault):
     assert fedora41.tree() == before
 
 
+def test_entries_of_a_boot_loader_that_keeps_them_get_the_arguments(fedora41):
+    """grub2-mkconfig leaves them alone; a kernel that came since is found lacking."""
+    fedora41.bed.use_bls_mkconfig()
+    entries = fedora41.root / "boot/loader/entries"
+    (entry,) = entries.glob("*.conf")
+    old = entry.read_text()
+    assert fedora41.apply("nvidia.nouveau_disabled")["result"] is True
+    new = entry.read_text()
+    assert re.search(
+        r"(?m)^options .* rd.driver.blacklist=nouveau modprobe.blacklist=nouveau$", new
+    )
+    assert [line for line in new.splitlines() if not line.startswith("options")] == [
+        line for line in old.splitlines() if not line.startswith("options")
+    ]
+    entry.write_text(old)
+    answer = fedora41.apply("nvidia.nouveau_disabled")
+    assert list(answer["changes"]["files"]) == [f"/boot/loader/entries/{entry.name}"]
+    assert entry.read_text() == new
+
+
 def test_no_room_for_packages(fedora):
     """Both dnf tell of other things, and so did we; with room again the next run gets through."""
     bed = fedora.bed
