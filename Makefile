@@ -31,7 +31,7 @@ demo: install ## the formula as dom0 would run it, against the embedded qubesd
 	else echo "tools/demo is not there yet"; exit 1; fi
 
 .PHONY: check
-check: gates unit sanitize thread valgrind fuzz-briefly pytest ## every test but the slow beds
+check: gates unit sanitize thread valgrind fuzz-briefly pytest docs ## every test but the slow beds
 
 .PHONY: lint
 lint: setup ## formatting, static analysis of C and Python
@@ -106,7 +106,7 @@ package: srv ## dist/: the RPM for dom0 and the Debian package
 
 .PHONY: docs
 docs: install .venv/.docs ## build/docs: the documentation's site, warnings as errors
-	@.venv/bin/sphinx-build -q -W --keep-going docs build/docs
+	@.venv/bin/sphinx-build -q -E -W --keep-going docs build/docs
 
 .PHONY: clean
 clean: ## removes what was built; the environments and the beds' chroots stay
