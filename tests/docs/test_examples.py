@@ -121,7 +121,7 @@ def caller(dom0):
         for name in ("QUBESD_SOCKET", "QVM_GPU_ROOT"):
             patch.setenv(name, dom0.environment[name])
         opts = dom0.opts(test=True)
-        opts.update(fun="test.ping", arg=[], doc=False, grains_run=False, metadata=False)
+        opts.update(fun="test.ping", arg=[], doc=False, grains_run=False)
         made = salt.cli.caller.Caller.factory(opts)
 
         def call(*words):
@@ -138,8 +138,8 @@ def run_command(caller, sandbox, words):
     assert "Traceback" not in str(answer)
     if words[0].startswith("qvm.") and words[0] not in ("qvm.apply_state", "qvm.template_info"):
         assert answer["retcode"] == 0, answer
-    if words[0] in ("state.apply", "qvm.apply_state", "qvm_gpu.apply_state"):
-        states = answer.values() if words[0] == "state.apply" else [answer]
+    if words[0].startswith("state.") or words[0].endswith(".apply_state"):
+        states = [answer] if words[0].endswith(".apply_state") else answer.values()
         assert all(state["result"] in (True, None) for state in states), answer
     return answer
 
@@ -150,13 +150,13 @@ def test_commands_of_the_docstrings(function, caller, sandbox, qube):
     lines = [line for block in function.blocks("bash") for line in block.splitlines()]
     assert any(f" {function.full}" in line for line in lines), "no example of itself"
     for line in lines:
-        words = shlex.split(line.partition(" > ")[0])  # what the shell does is not ours
+        words = shlex.split(line.partition(" > ")[0])  # into a file: the shell's business
         assert words[:2] == ["salt-call", "--local"], line
-        words = [word for word in words if not word.startswith("--out=")]
+        words = [word for word in words[2:] if not word.startswith("--out=")]
         if is_ours(function):
-            run_command(caller, sandbox, words[2:])
+            run_command(caller, sandbox, words)
         else:
-            answer = qube.call(*words[2:])
+            answer = qube.call(*words)
             assert isinstance(answer, (dict, list)), answer
             assert "Traceback" not in str(answer)
 
