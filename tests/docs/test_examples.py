@@ -5,11 +5,14 @@ from __future__ import annotations
 
 import json
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
-from examples import commands, examples, fences, functions, pages
+from examples import FENCE, REPOSITORY, commands, examples, fences, functions, pages
+from rig import STATES as STATES_FOLDER
 
 UNMARKED = {"console", "text", "toctree"}
 KINDS = {"sls", "pillar", "call", "yaml", "jinja", "minion", "machine", "faults", "python"}
@@ -167,6 +170,28 @@ def test_commands_of_the_pages(example, caller, sandbox):
         words = shlex.split(command)
         assert words[:2] == ["sudo", "qubesctl"], command
         run_command(caller, sandbox, words[2:])
+
+
+def readme(language):
+    """README's blocks of a language."""
+    text = (REPOSITORY / "README.md").read_text("utf-8")
+    return [match["text"] for match in FENCE.finditer(text) if match["language"] == language]
+
+
+@pytest.mark.parametrize("number", range(2))
+def test_states_of_the_readme(number, sandbox, dom0):
+    run_dry(dom0, sandbox, readme("yaml")[number])
+
+
+def test_the_readme_shows_what_the_demo_prints():
+    command = [sys.executable, REPOSITORY / "tools" / "demo", "--formula", STATES_FOLDER]
+    printed = subprocess.run(
+        command, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    (shown,) = readme("text")
+    lines = [line for line in shown.splitlines() if line and line.strip() != "..."]
+    assert len(lines) > 20
+    assert [line for line in lines if line not in printed] == []
 
 
 def test_there_are_examples():
