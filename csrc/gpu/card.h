@@ -39,6 +39,10 @@ int qg_cards_note_qube(json_t *cards, const char *qube, const json_t *devices, b
 const json_t *qg_cards_pick(const json_t *cards, const char *wanted, bool force,
                             struct qg_err *err);
 
+/* QG_ERR_INVALID where other devices share the card's group for all that is known: the text names
+ * them. */
+int qg_card_check_group(const json_t *card, struct qg_err *err);
+
 /* Its functions as device texts that fail closed, `PORT:IDENTITY`. New list; NULL on failure. */
 json_t *qg_card_refs(const json_t *card, struct qg_err *err) QG_MUST_CHECK;
 

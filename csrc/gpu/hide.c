@@ -217,7 +217,7 @@ static int run_state(struct qg_run *run, const json_t *args, bool is_hide, struc
         return qg_err_oom(err);
     if (!is_hide && qg_value_set_take(wanted, "force", json_true(), err) < 0)
         return -1; /* nothing freezes where dom0 gets a card back */
-    hide.card = qg_survey_pick(&survey, wanted, err);
+    hide.card = qg_survey_pick(&survey, wanted, false, err);
     if (!hide.card)
         return -1;
     if (!qg_survey_is_local(hide.card))

@@ -24,7 +24,7 @@ int qg_gpu_absent(struct qg_run *run, const json_t *args, struct qg_report *repo
                   struct qg_err *err) {
     static const char *const keys[] = {"name", NULL};
     const char *name = name_of(args, err);
-    const struct qg_request_action absent = {&qg_action_absent, NULL, false};
+    const struct qg_request_action absent = {.action = &qg_action_absent};
     if (!name || qg_args_check(args, "absent", keys, err) < 0)
         return -1;
     return qg_job_run(run, name, &absent, 1, false, report, err);
@@ -135,7 +135,7 @@ static int assign(struct qg_run *run, const json_t *card, const char *name,
     QG_AUTO(json) json_t *body = qg_value_object(err);
     if (!body || qg_value_set_take(body, "pcidevs", qg_card_refs(card, err), err) < 0)
         return -1;
-    const struct qg_request_action prefs = {&qg_action_prefs, body, false};
+    const struct qg_request_action prefs = {.action = &qg_action_prefs, .body = body};
     return qg_job_run(run, name, &prefs, 1, false, report, err);
 }
 
@@ -160,8 +160,9 @@ int qg_gpu_attached(struct qg_run *run, const json_t *args, struct qg_report *re
     if (!name || qg_args_check(args, "attached", keys, err) < 0 ||
         qg_args_bool(args, "force", &force, err) < 0 || qg_survey_take(run, &survey, NULL, err) < 0)
         return -1;
-    const json_t *card = qg_survey_pick(&survey, args, err);
-    if (!card || check_qube(run, name, report->test, err) < 0 ||
+    const json_t *card = qg_survey_pick(&survey, args, false, err);
+    if (!card || (!force && qg_card_check_group(card, err) < 0) ||
+        check_qube(run, name, report->test, err) < 0 ||
         release(run, card, name, force, report, err) < 0)
         return -1;
     return assign(run, card, name, report, err);

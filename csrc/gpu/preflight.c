@@ -4,6 +4,7 @@
 #include "base/buf.h"
 #include "base/text.h"
 #include "gpu/hidden.h"
+#include "gpu/listed.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -45,18 +46,6 @@ static int add(json_t *list, const char *name, const char *status, const char *c
         qg_value_set_take(out, "cure", cure ? qg_value_text(cure, err) : json_null(), err) < 0)
         return -1;
     return qg_value_append_take(list, QG_STEAL(out), err);
-}
-
-/* `a, b and c` of a list of texts, into out. */
-static int join(const json_t *list, struct qg_buf *out, struct qg_err *err) {
-    size_t i, count = json_array_size(list);
-    json_t *item;
-    json_array_foreach(qg_value_mutable(list), i, item) {
-        const char *between = i == 0 ? "" : i + 1 == count ? " and " : ", ";
-        if (qg_buf_printf(out, err, "%s%s", between, json_string_value(item)) < 0)
-            return -1;
-    }
-    return 0;
 }
 
 static const char *address(const json_t *device) {
@@ -102,23 +91,29 @@ static int check_display(const struct qg_preflight_facts *facts, json_t *list, s
 
 static int check_group(const struct qg_preflight_facts *facts, json_t *list, struct qg_err *err) {
     const json_t *group = json_object_get(facts->card, "group");
-    const json_t *blocks = json_object_get(group, "blocks");
     if (!json_is_object(group))
         return add(list, "group", warn, NULL, err,
                    "the card's IOMMU group could not be computed: its sysfs is not here");
     const char *sure = qg_value_get_text(group, "sure");
     const char *reason = qg_value_get_text(group, "reason");
+    QG_AUTO(json) json_t *blocks = qg_listed_blocks(facts->card, facts->listed, err);
+    if (!blocks)
+        return -1;
+    if (json_array_size(blocks) == 0 && json_array_size(json_object_get(group, "blocks")))
+        return add(list, "group", ok, NULL, err,
+                   "what shares the card's IOMMU group is listed and goes along (%s: %s)", sure,
+                   reason);
     if (json_array_size(blocks) == 0)
         return add(list, "group", ok, NULL, err,
                    "nothing but the card itself is in its IOMMU group (%s: %s)", sure, reason);
-    QG_AUTO(buf) struct qg_buf names = {0};
-    if (join(blocks, &names, err) < 0)
+    QG_AUTO_STR char *names = qg_listed_text(blocks, err);
+    if (!names)
         return -1;
     bool unknown = strcmp(sure, "unknown") == 0;
-    return add(list, "group", unknown ? warn : fail,
-               "move the card or the others to another slot, or let the same qube have them all",
-               err, "%s %s the card's IOMMU group (%s: %s)", qg_buf_text(&names),
-               unknown ? "may share" : "share", sure, reason);
+    return add(list, "group", unknown || facts->forced ? warn : fail,
+               "move the card or the others to another slot, or list all of them under devices",
+               err, "%s %s the card's IOMMU group (%s: %s)", names, unknown ? "may share" : "share",
+               sure, reason);
 }
 
 /* How many functions pciback holds; *known: all of them could be looked up. */
@@ -146,13 +141,13 @@ static int check_hidden(const struct qg_preflight_facts *facts, json_t *list, st
     const json_t *coming = facts->hidden_next ? facts->hidden_next : facts->hidden_now;
     QG_AUTO(json) json_t *now = qg_hidden_missing(facts->card, facts->hidden_now, err);
     QG_AUTO(json) json_t *next = qg_hidden_missing(facts->card, coming, err);
-    QG_AUTO(buf) struct qg_buf names = {0};
-    if (!now || !next || join(next, &names, err) < 0)
+    QG_AUTO_STR char *names = next ? qg_listed_text(next, err) : NULL;
+    if (!now || !names)
         return -1;
     if (json_array_size(next))
         return add(list, "hidden", all ? warn : fail,
                    "state qvm_gpu.hidden (adds rd.qubes.hide_pci to GRUB_CMDLINE_LINUX)", err,
-                   "dom0's next boot does not hide %s", qg_buf_text(&names));
+                   "dom0's next boot does not hide %s", names);
     if (json_array_size(now) && !all)
         return add(list, "hidden", fail, "reboot dom0", err,
                    "the card is hidden from dom0 at the next boot, not yet now");

@@ -14,7 +14,8 @@ struct qg_preflight_facts {
     const json_t *card;        /* the one that is meant (card.h); NULL: none */
     const char *no_card;       /* why there is none */
     bool local;                /* this computer's files are those of the machine with the card */
-    bool forced;               /* the user takes dom0's display all the same */
+    bool forced;               /* the user takes dom0's display or a shared group all the same */
+    const json_t *listed;      /* what goes along with the card (listed.h); NULL: nothing */
     const char *virt_caps;     /* Xen's, `pv hvm hvm_directio ...` */
     const json_t *hidden_now;  /* items of rd.qubes.hide_pci that dom0 booted with */
     const json_t *hidden_next; /* items that it will boot with */

@@ -5,8 +5,10 @@
 #include "base/text.h"
 #include "gpu/functions.h"
 #include "gpu/hidden.h"
+#include "gpu/listed.h"
 #include "gpu/map.h"
 #include "gpu/preflight.h"
+#include "gpu/size.h"
 #include "qubes/client.h"
 #include "wire/lines.h"
 #include "wire/name.h"
@@ -32,7 +34,7 @@ static const char *text_or(const json_t *args, const char *key, const char *othe
     return text && *text ? text : fallback;
 }
 
-/* A number of MiB or bytes, also as a text. */
+/* A number of MiB, also as a text. */
 static int number_or(const json_t *args, const char *key, const char *other, json_int_t *out,
                      struct qg_err *err) {
     const json_t *value = json_object_get(args, key);
@@ -62,10 +64,13 @@ static int read_wish(const json_t *args, const json_t *map, struct wish *wish, s
     };
     if (wish->source && qg_name_check_qube(wish->source, err) < 0)
         return -1;
-    return number_or(args, "memory", "mem", &wish->memory, err) < 0 ||
-                   number_or(args, "root_size", "root_size", &wish->root_size, err) < 0
-               ? -1
-               : 0;
+    const json_t *size = json_object_get(args, "root_size");
+    int64_t bytes = QG_PREFLIGHT_UNKNOWN;
+    if (number_or(args, "memory", "mem", &wish->memory, err) < 0 ||
+        (!qg_value_is_empty(size) && qg_size_parse("root_size", size, &bytes, err) < 0))
+        return -1;
+    wish->root_size = bytes;
+    return 0;
 }
 
 /* The calls about the new qube; they travel with the survey's. */
@@ -196,7 +201,7 @@ static json_t *check_here(struct qg_run *run, struct qg_preflight_facts *facts,
 /* The card that is meant, or why there is none. */
 static int pick(const struct qg_survey *survey, const json_t *args,
                 struct qg_preflight_facts *facts, struct qg_err *problem, struct qg_err *err) {
-    facts->card = qg_survey_pick(survey, args, problem);
+    facts->card = qg_survey_pick(survey, args, true, problem);
     if (!facts->card && problem->kind != QG_ERR_INVALID) {
         if (err && err->kind == QG_ERR_NONE)
             *err = *problem;
@@ -231,7 +236,10 @@ json_t *qg_ready_check(struct qg_run *run, const json_t *args, bool mask, struct
         .memory = wish.memory,
     };
     QG_AUTO(json) json_t *volume = NULL;
-    if (pick(survey, args, &facts, &problem, err) < 0 ||
+    QG_AUTO(json)
+    json_t *listed = qg_listed(survey->available, json_object_get(args, "devices"), err);
+    facts.listed = listed;
+    if (!listed || pick(survey, args, &facts, &problem, err) < 0 ||
         ask_pool(qg_run_client(run), &batch.calls[CALL_ROOT], &facts.pool, &volume, &facts, err) <
             0)
         return NULL;

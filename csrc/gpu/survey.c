@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 #include "qubes/client.h"
+#include "qubes/device.h"
 #include "wire/lines.h"
 
 #include <string.h>
@@ -121,15 +122,36 @@ const json_t *qg_survey_qube(const struct qg_survey *survey, const char *name) {
     return NULL;
 }
 
+/* True where a text names a device of dom0 that is part of no card. */
+static bool is_companion(const struct qg_survey *survey, const char *text) {
+    struct qg_device_ref ref;
+    struct qg_err ignored = {0};
+    const json_t *device = qg_device_ref_parse(text, &ref, &ignored) == 0
+                               ? qg_device_find(survey->available, &ref, &ignored)
+                               : NULL;
+    const char *port = qg_value_get_text(device, "port_id");
+    size_t i, j;
+    json_t *card, *function;
+    json_array_foreach(survey->cards, i, card) {
+        json_array_foreach(json_object_get(card, "functions"), j, function) {
+            if (port && strcmp(port, qg_value_get_text(function, "port")) == 0)
+                return false;
+        }
+    }
+    return device != NULL;
+}
+
 /* The card of a list of devices: all of one. */
-static const json_t *pick_list(const json_t *cards, const json_t *list, bool force,
-                               struct qg_err *err) {
+static const json_t *pick_list(const struct qg_survey *survey, const json_t *list, bool companions,
+                               bool force, struct qg_err *err) {
     const json_t *card = NULL;
     size_t i;
     json_t *item;
     json_array_foreach(qg_value_mutable(list), i, item) {
         const char *text = json_string_value(item);
-        const json_t *other = text ? qg_cards_pick(cards, text, force, err) : NULL;
+        if (companions && text && is_companion(survey, text))
+            continue;
+        const json_t *other = text ? qg_cards_pick(survey->cards, text, force, err) : NULL;
         if (!text)
             qg_err_set(err, QG_ERR_INVALID,
                        "devices: a text is expected, not a %s (quote 01:00.0, YAML reads it as a "
@@ -145,11 +167,11 @@ static const json_t *pick_list(const json_t *cards, const json_t *list, bool for
         card = other;
     }
     if (!card)
-        qg_err_set(err, QG_ERR_INVALID, "devices: an empty list names no card");
+        qg_err_set(err, QG_ERR_INVALID, "devices: the list names no card");
     return card;
 }
 
-const json_t *qg_survey_pick(const struct qg_survey *survey, const json_t *args,
+const json_t *qg_survey_pick(const struct qg_survey *survey, const json_t *args, bool companions,
                              struct qg_err *err) {
     const json_t *devices = json_object_get(args, "devices");
     bool force;
@@ -160,7 +182,7 @@ const json_t *qg_survey_pick(const struct qg_survey *survey, const json_t *args,
     if (json_is_string(devices))
         return qg_cards_pick(survey->cards, json_string_value(devices), force, err);
     if (json_is_array(devices))
-        return pick_list(survey->cards, devices, force, err);
+        return pick_list(survey, devices, companions, force, err);
     qg_err_set(err, QG_ERR_INVALID, "devices: a text or a list of texts is expected, not a %s",
                qg_value_type_name(devices));
     return NULL;

@@ -36,9 +36,9 @@ int qg_survey_mask(struct qg_survey *survey, const char *keep, const char *keep_
 const char *qg_survey_real_name(const struct qg_survey *survey, const char *name);
 
 /* The one card that args' `devices` mean (`auto`, one of the words of qg_cards_pick, or a list, all
- * of one card), `auto` where nothing is said; `force` takes dom0's display. Borrowed; NULL on
- * failure. */
-const json_t *qg_survey_pick(const struct qg_survey *survey, const json_t *args,
+ * of one card; with companions, other devices may stand beside it), `auto` where nothing is said;
+ * `force` takes dom0's display. Borrowed; NULL on failure. */
+const json_t *qg_survey_pick(const struct qg_survey *survey, const json_t *args, bool companions,
                              struct qg_err *err);
 
 /* True where this computer's sysfs has the card: its other files are those of the machine. */

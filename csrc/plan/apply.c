@@ -216,9 +216,9 @@ static void undo_creation(struct qg_run *run, const struct qg_plan *plan, size_t
     qg_report_warn(report, NULL, "The unfinished qube %s was removed again.", create->qube);
 }
 
-/* The index of the creation that a step belongs to; the plan's count where it comes before it. */
-static size_t creation_before(const struct qg_plan *plan, size_t from, size_t at) {
-    for (size_t i = at + 1; i-- > from;)
+/* The index of the creation that a step belongs to, also where it was applied before. */
+static size_t creation_before(const struct qg_plan *plan, size_t at) {
+    for (size_t i = at + 1; i-- > 0;)
         if (plan->steps[i].kind == QG_STEP_CREATE)
             return i;
     return plan->count;
@@ -232,7 +232,7 @@ static enum qg_outcome outcome_of(struct qg_run *run, const struct qg_step *step
 }
 
 /* A step has failed: find out what is true now, note it, undo what is half-made. */
-static int fail_step(struct qg_run *run, const struct qg_plan *plan, size_t from, size_t at,
+static int fail_step(struct qg_run *run, const struct qg_plan *plan, size_t at,
                      struct qg_report *report, const struct qg_err *failure, struct qg_err *err) {
     const struct qg_step *step = &plan->steps[at];
     enum qg_outcome outcome = outcome_of(run, step, failure);
@@ -241,7 +241,7 @@ static int fail_step(struct qg_run *run, const struct qg_plan *plan, size_t from
     if (outcome == QG_OUTCOME_UNKNOWN)
         qg_report_warn(report, NULL,
                        "Whether this was done is not known: qubesd gives no answer any more.");
-    size_t create = step->creating ? creation_before(plan, from, at) : plan->count;
+    size_t create = step->creating ? creation_before(plan, at) : plan->count;
     if (create < at || (create == at && outcome == QG_OUTCOME_DONE))
         undo_creation(run, plan, create, at, report);
     else if (create == at && outcome == QG_OUTCOME_NOT_DONE)
@@ -260,7 +260,7 @@ int qg_run_apply(struct qg_run *run, struct qg_plan *plan, size_t from, size_t t
         struct qg_err failure = {0};
         const struct qg_step *step = &plan->steps[i];
         if (!report->test && do_step(run, step, &failure) < 0)
-            return fail_step(run, plan, from, i, report, &failure, err);
+            return fail_step(run, plan, i, report, &failure, err);
         if (note_change(step, report, err) < 0 || qg_run_note_assigned(run, step, err) < 0)
             return -1;
     }

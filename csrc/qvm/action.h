@@ -11,6 +11,7 @@ struct qg_block {
     const struct qg_action *action;
     struct qg_body body;
     bool pass;             /* its failure does not fail the state */
+    bool open;             /* a creation by it goes on in the blocks after it (qg_create_end) */
     bool failed;           /* its condition does not hold */
     bool skipped;          /* after a failure before it */
     struct qg_buf comment; /* lines */
@@ -35,7 +36,7 @@ struct qg_job {
 /* What an action has to see; gathered over all actions of a state, then asked for at once. */
 struct qg_need {
     struct qg_want want;
-    json_t *features, *classes; /* owned lists behind want's */
+    json_t *features, *classes, *volumes; /* owned lists behind want's */
     bool pci;
     bool meminfo_off; /* service.meminfo-writer is to be off… */
     bool maxmem_on;   /* …while maxmem is to be above 0: qubesd cannot have both */
@@ -58,7 +59,7 @@ extern const struct qg_action qg_action_state, qg_action_exists, qg_action_missi
     qg_action_firewall, qg_action_start, qg_action_shutdown, qg_action_kill, qg_action_pause,
     qg_action_unpause, qg_action_run;
 
-/* Adds a name to need->features or need->classes, once. */
+/* Adds a name to need->features, need->classes or need->volumes, once. */
 int qg_need_add(json_t **list, const char *name, struct qg_err *err);
 
 /* Adds a line to the block's comment. */

@@ -149,18 +149,26 @@ const json_t *qg_assign_find_stale(const struct qg_qube *qube, const char *devcl
     return NULL;
 }
 
+static int set_switch(json_t *options, const char *name, enum qg_switch wanted,
+                      struct qg_err *err) {
+    if (wanted == QG_SWITCH_OFF)
+        json_object_del(options, name);
+    return wanted == QG_SWITCH_ON
+               ? qg_value_set_take(options, name, qg_value_text("True", err), err)
+               : 0;
+}
+
 /* The options that an assignment with those should have: a reference, NULL on failure. */
 static json_t *wanted_options(json_t *now, const struct qg_assign *how, struct qg_err *err) {
-    if (how->reset == QG_RESET_AS_IS)
-        return json_incref(how->options ? qg_value_mutable(how->options) : now);
+    if (how->no_strict_reset == QG_SWITCH_AS_IS && how->permissive == QG_SWITCH_AS_IS)
+        return json_incref(now);
     QG_AUTO(json) json_t *options = json_copy(now);
     if (!options) {
         qg_err_oom(err);
         return NULL;
     }
-    json_object_del(options, "no-strict-reset");
-    if (how->reset == QG_RESET_LOOSE &&
-        qg_value_set_take(options, "no-strict-reset", qg_value_text("True", err), err) < 0)
+    if (set_switch(options, "no-strict-reset", how->no_strict_reset, err) < 0 ||
+        set_switch(options, "permissive", how->permissive, err) < 0)
         return NULL;
     return QG_STEAL(options);
 }
@@ -247,7 +255,6 @@ int qg_assign_plan(struct qg_job *job, struct qg_block *block, const json_t *ref
     return 0;
 }
 
-/* YAML reads a bare 01:00.0 as the number 60.0. */
 static int refuse_numbers(const char *key, const json_t *devices, struct qg_err *err) {
     size_t i;
     json_t *item;
@@ -261,13 +268,18 @@ static int refuse_numbers(const char *key, const json_t *devices, struct qg_err 
     return 0;
 }
 
+json_t *qg_assign_refs(struct qg_body *body, const char *key, struct qg_err *err) {
+    struct qg_err ignored = {0};
+    return refuse_numbers(key, qg_body_get(body, key, &ignored), err) < 0
+               ? NULL
+               : qg_body_names(body, key, err);
+}
+
 int qg_assign_pcidevs(struct qg_job *job, struct qg_block *block, struct qg_err *err) {
     struct qg_body *body = &block->body;
     struct qg_err ignored = {0};
     const json_t *devices = qg_body_get(body, "pcidevs", &ignored);
-    if (refuse_numbers("pcidevs", devices, err) < 0)
-        return -1;
-    QG_AUTO(json) json_t *refs = qg_body_names(body, "pcidevs", err);
+    QG_AUTO(json) json_t *refs = qg_assign_refs(body, "pcidevs", err);
     bool exact, strict;
     if (!refs || qg_body_bool(body, "exact", false, &exact, err) < 0 ||
         qg_body_bool(body, "pci_strictreset", true, &strict, err) < 0)
@@ -280,8 +292,8 @@ int qg_assign_pcidevs(struct qg_job *job, struct qg_block *block, struct qg_err 
             "pci_strictreset: works only together with pcidevs, name the devices too");
     const struct qg_assign how = {.key = "pcidevs",
                                   .exact = exact,
-                                  .reset = !with_reset ? QG_RESET_AS_IS
-                                           : strict    ? QG_RESET_STRICT
-                                                       : QG_RESET_LOOSE};
+                                  .no_strict_reset = !with_reset ? QG_SWITCH_AS_IS
+                                                     : strict    ? QG_SWITCH_OFF
+                                                                 : QG_SWITCH_ON};
     return with_devices ? qg_assign_plan(job, block, refs, &how, err) : 0;
 }

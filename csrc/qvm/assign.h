@@ -5,16 +5,19 @@
 
 #include "qvm/action.h"
 
-/* What is asked of the option no-strict-reset alone, the others staying as they are. */
-enum qg_reset { QG_RESET_AS_IS, QG_RESET_STRICT, QG_RESET_LOOSE };
+/* What is asked of one option of an assignment, the others staying as they are. */
+enum qg_switch { QG_SWITCH_AS_IS, QG_SWITCH_OFF, QG_SWITCH_ON };
 
 /* How a list of devices is to be assigned. */
 struct qg_assign {
     const char *key; /* of the user, for errors and the change, e.g. `pcidevs` */
     bool exact;      /* what is assigned and not listed is taken away */
-    enum qg_reset reset;
-    const json_t *options; /* wanted options (text values); NULL: those there stay as they are */
+    enum qg_switch no_strict_reset, permissive;
 };
+
+/* The devices under a key as a new list of texts. A number is QG_ERR_INVALID: YAML reads a bare
+ * 01:00.0 as one. NULL on failure. */
+json_t *qg_assign_refs(struct qg_body *body, const char *key, struct qg_err *err) QG_MUST_CHECK;
 
 /* Plans the assignments of `pcidevs` in a prefs body, with `pci_strictreset` and `exact`. */
 int qg_assign_pcidevs(struct qg_job *job, struct qg_block *block, struct qg_err *err);

@@ -11,6 +11,9 @@
 
 static const char appmenus_program[] = "qvm-appmenus";
 
+/* Bytes of a new qube's volumes. */
+static const long long ROOT_SIZE = 10LL << 30, PRIVATE_SIZE = 2LL << 30;
+
 /* A creation while it is planned. */
 struct making {
     struct qg_job *job;
@@ -103,6 +106,31 @@ static int new_properties(const struct making *making, struct qg_qube *qube, str
                  : 0;
 }
 
+/* A volume of a new qube: the source's, which is cloned, or as qubesd makes it (recorded). */
+static int new_volume(const struct making *making, struct qg_qube *qube, const char *name,
+                      bool cloned, long long size, struct qg_err *err) {
+    json_t *info = json_object_get(making->source.volumes, name);
+    if (cloned)
+        return info ? qg_value_set_take(qube->volumes, name, json_deep_copy(info), err) : 0;
+    const char *klass = making->what->klass;
+    bool based = strcmp(klass, "AppVM") == 0 || strcmp(klass, "DispVM") == 0;
+    bool saved = strcmp(name, "root") != 0 || !based;
+    QG_AUTO(json) json_t *new = qg_value_object(err);
+    if (!new || qg_value_set_take(new, "size", qg_value_format(err, "%lld", size), err) < 0 ||
+        qg_value_set_take(new, "save_on_stop", qg_value_text(saved ? "True" : "False", err), err) <
+            0)
+        return -1;
+    return qg_value_set_take(qube->volumes, name, QG_STEAL(new), err);
+}
+
+static int new_volumes(const struct making *making, struct qg_qube *qube, struct qg_err *err) {
+    const struct qg_creation *what = making->what;
+    return new_volume(making, qube, "root", what->clone, ROOT_SIZE, err) < 0
+               ? -1
+               : new_volume(making, qube, "private", what->clone && what->with_private,
+                            PRIVATE_SIZE, err);
+}
+
 /* The qube as qubesd makes it: no features, the tags that every new qube has (recorded), an open
  * firewall. */
 static struct qg_qube *new_qube(const struct making *making, const char *name, struct qg_err *err) {
@@ -111,7 +139,8 @@ static struct qg_qube *new_qube(const struct making *making, const char *name, s
         qg_err_oom(err);
         return NULL;
     }
-    bool fine = qg_qube_init(qube, name, err) == 0 && new_properties(making, qube, err) == 0;
+    bool fine = qg_qube_init(qube, name, err) == 0 && new_properties(making, qube, err) == 0 &&
+                new_volumes(making, qube, err) == 0;
     qube->known = qube->exists = qube->all_features = true;
     qube->power = strdup("Halted");
     qube->notes = strdup("");
@@ -133,14 +162,23 @@ struct qg_qube *qg_create_model(const char *name, const char *klass, const char 
     return new_qube(&making, name, err);
 }
 
-void qg_create_join(struct qg_job *job) {
-    job->plan.steps[job->plan.count - 1].creating = true;
+/* True where a creation was planned and has not ended. */
+static bool creation_goes_on(const struct qg_plan *plan) {
+    for (size_t i = plan->count; i-- > 0;) {
+        if (plan->steps[i].kind == QG_STEP_RECORD_END || plan->steps[i].kind == QG_STEP_CREATE)
+            return plan->steps[i].kind == QG_STEP_CREATE;
+    }
+    return false;
 }
 
 int qg_create_end(struct qg_job *job, struct qg_err *err) {
+    if (!creation_goes_on(&job->plan))
+        return 0;
     if (!qg_plan_add(&job->plan, QG_STEP_RECORD_END, &job->qube, NULL, NULL, NULL, err))
         return -1;
-    qg_create_join(job);
+    struct qg_step *end = job->plan.steps + job->plan.count; /* adding may have moved the steps */
+    for (struct qg_step *step = end; (--step)->kind != QG_STEP_CREATE;)
+        step->creating = true;
     return 0;
 }
 

@@ -16,8 +16,7 @@ struct qg_creation {
     bool with_private; /* the private volume too (qvm-clone; qvm-create takes the root volume alone)
                         */
     bool with_devices; /* the assignments too */
-    bool more; /* steps that follow belong to it: the caller marks them with qg_create_join and ends
-                  with qg_create_end */
+    bool more;         /* steps that follow belong to it, until qg_create_end */
 };
 
 /* Plans the creation: everything is read and checked before the first step. In a dry run a source
@@ -31,10 +30,8 @@ int qg_create_plan(struct qg_job *job, struct qg_block *block, const struct qg_c
 struct qg_qube *qg_create_model(const char *name, const char *klass, const char *label,
                                 struct qg_err *err) QG_MUST_CHECK;
 
-/* Makes the last step of the plan part of the creation: when it fails the new qube is removed. */
-void qg_create_join(struct qg_job *job);
-
-/* Ends a creation that had more steps. */
+/* Ends a creation that goes on; without one nothing is done. Where a step since its beginning fails
+ * the new qube is removed. */
 int qg_create_end(struct qg_job *job, struct qg_err *err);
 
 /* Looks for the record of a creation of this qube that was cut off. Where there is one and the qube

@@ -24,6 +24,7 @@ QG_DEFINE_AUTO_FINI(job, struct qg_job, job_fini)
 static void need_fini(struct qg_need *need) {
     json_decref(need->features);
     json_decref(need->classes);
+    json_decref(need->volumes);
 }
 
 QG_DEFINE_AUTO_FINI(need, struct qg_need, need_fini)
@@ -44,6 +45,7 @@ static int add_blocks(struct qg_job *job, const struct qg_request_action *action
         struct qg_block *block = &job->blocks[job->count++];
         block->action = actions[i].action;
         block->pass = actions[i].pass;
+        block->open = actions[i].open;
         if (qg_body_init(&block->body, actions[i].body, err) < 0)
             return name_action(block, err);
     }
@@ -79,6 +81,7 @@ static int gather_needs(struct qg_job *job, size_t from, struct qg_need *need, s
         need->want.properties = true; /* something has to tell whether the qube exists */
     need->want.features = need->features;
     need->want.classes = need->classes;
+    need->want.volumes = need->volumes;
     return 0;
 }
 

@@ -10,7 +10,7 @@
 struct qg_request_action {
     const struct qg_action *action;
     const json_t *body; /* borrowed; NULL: empty */
-    bool pass;
+    bool pass, open;    /* as struct qg_block's */
 };
 
 /* Runs the actions on the qube in the order given. framed: the comment has a headline for each

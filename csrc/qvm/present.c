@@ -152,11 +152,8 @@ static int set_property(struct qg_job *job, struct qg_block *block, const char *
         json_decref(new);
         return -1;
     }
-    if (qg_job_step_take(job, block, QG_STEP_PROPERTY_SET, name, value, NULL, name, old, new, err) <
-        0)
-        return -1;
-    qg_create_join(job);
-    return 0;
+    return qg_job_step_take(job, block, QG_STEP_PROPERTY_SET, name, value, NULL, name, old, new,
+                            err);
 }
 
 static int set_properties(struct qg_job *job, struct qg_block *block, const struct wish *wish,
@@ -168,7 +165,7 @@ static int set_properties(struct qg_job *job, struct qg_block *block, const stru
                      err) < 0 ||
         set_property(job, block, "netvm", wish->net ? "" : NULL, err) < 0)
         return -1;
-    return qg_create_end(job, err);
+    return block->open ? 0 : qg_create_end(job, err);
 }
 
 static bool has_properties(const struct wish *wish) {
@@ -192,7 +189,7 @@ static int present_plan(struct qg_job *job, struct qg_block *block, struct qg_er
                                          .source = wish.template,
                                          .label = wish.label,
                                          .clone = own_root && wish.template,
-                                         .more = has_properties(&wish)};
+                                         .more = block->open || has_properties(&wish)};
     if (qg_create_plan(job, block, &creation, err) < 0)
         return -1;
     return creation.more ? set_properties(job, block, &wish, err) : 0;

@@ -134,7 +134,8 @@ static int clone_plan(struct qg_job *job, struct qg_block *block, struct qg_err 
                                          .label = *label ? label : "red",
                                          .clone = true,
                                          .with_private = true,
-                                         .with_devices = devices};
+                                         .with_devices = devices,
+                                         .more = block->open};
     return qg_create_plan(job, block, &creation, err);
 }
 

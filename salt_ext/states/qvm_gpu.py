@@ -25,14 +25,21 @@ def present(name, **kwargs):
     A qube of its own kernel with the card: created from a template if it is missing, and made to
     be as the arguments say. What is not given has the defaults of ``qvm_gpu.map``.
 
-    template: the template that a new qube is cloned from. label: its colour. mem: memory in MiB.
-    vcpus: number of CPUs. devices: list of BDFs or ports, or ``auto``. exact: take other devices
-    away. menu_items: text for the feature menu-items. features: mapping of features. services:
-    list of services to enable. tags: list of tags to add. netvm, autostart: as the properties.
-    prefs: mapping of any other property.
+    template: the template that a new qube gets its root volume and settings from; or source: a qube
+    to be cloned with both its volumes. label, mem (MiB), vcpus, netvm, autostart: properties.
+    prefs: mapping of any others. features: mapping. services: list of those to be on, or a mapping
+    to true, false or null. tags: list. menu_items: the programs of the menu, a text or a list.
+    root_size, private_size: at least so large, in bytes or as ``20GiB``; volumes only grow.
 
-    Class and template of a qube that is there cannot change: another one is an error before
-    anything is written.
+    devices: ``auto``, which is the one NVIDIA card that can be given away, with all its functions;
+    or a vendor, model, address, port or identity; or a list of addresses, which is taken as it is.
+    exact: take other devices away. permissive, strict_reset: options of the assignments. force: a
+    card all the same that is dom0's display or shares its IOMMU group.
+
+    The devices come last. When a step before them fails, a qube that this run made is removed
+    again; what fails later is reported, and the next run goes on from there. Class and template of
+    a qube that is there cannot change, and a volume cannot shrink: an error before anything is
+    written.
 
     .. code-block:: yaml
 
@@ -40,7 +47,9 @@ def present(name, **kwargs):
           qvm_gpu.present:
             - template: fedora-41-xfce
             - mem: 8000
-            - devices: ['01:00.0', '01:00.1']
+            - devices: auto
+            - root_size: 20GiB
+            - services: {minimal-netvm: true}
     """
     return _apply("present", name, kwargs)
 

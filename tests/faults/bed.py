@@ -121,8 +121,14 @@ class Bed:
 
     def complete(self, store: dict[str, Any]) -> bool:
         """Whether the qube that the scenario makes has all that is copied into its volumes."""
-        made, whole = (one[self.scenario.qube]["volumes"] for one in (store, self.end))
-        return bool(made == whole)
+        made, whole = (
+            {
+                name: volume.get("content")
+                for name, volume in one[self.scenario.qube]["volumes"].items()
+            }
+            for one in (store, self.end)
+        )
+        return made == whole
 
     def reset(self) -> None:
         """Back to the start; a daemon that died is another one now and has to be told."""

@@ -45,6 +45,8 @@ def keys_of(call: Logged) -> tuple[str, ...]:
         return (call.arg,)
     if what.startswith("feature."):
         return (call.arg.removeprefix("service."),)
+    if what == "volume.Resize":
+        return (call.arg,)
     if what.startswith("tag."):
         return ("qvm.tags",)
     if what.startswith("device.pci."):

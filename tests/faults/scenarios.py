@@ -58,7 +58,10 @@ SCENARIOS = [
     ),
     Scenario(
         "gpu", "qvm_gpu.present", "gpu",
-        [{"template": "debian-12-xfce"}, {"label": "red"}, {"mem": 4000}, {"devices": CARD}],
+        [
+            {"template": "debian-12-xfce"}, {"label": "red"}, {"mem": 4000}, {"devices": CARD},
+            {"root_size": "20GiB"}, {"services": ["minimal-netvm"]}, {"tags": ["gpu"]},
+        ],
     ),
     Scenario(
         "appvm", "qvm.present", "new",

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "gpu/card_assign.h"
+
+#include "gpu/listed.h"
+#include "qvm/assign.h"
+#include "qvm/create.h"
+
+static int card_need(struct qg_block *block, struct qg_need *need, struct qg_err *err) {
+    (void)block;
+    need->pci = true;
+    return qg_need_add(&need->classes, "pci", err);
+}
+
+/* A bool that may be missing, as what is asked of an option; on: the value that switches it on. */
+static int take_switch(struct qg_body *body, const char *key, bool on, enum qg_switch *out,
+                       struct qg_err *err) {
+    bool value;
+    const json_t *given = json_object_get(body->keys, key);
+    if (qg_body_bool(body, key, false, &value, err) < 0)
+        return -1;
+    *out = !given || json_is_null(given) ? QG_SWITCH_AS_IS
+           : value == on                 ? QG_SWITCH_ON
+                                         : QG_SWITCH_OFF;
+    return 0;
+}
+
+/* The functions of the card that a word means, new list. */
+static json_t *refs_of_word(struct qg_job *job, const json_t *cards, const char *word, bool force,
+                            struct qg_err *err) {
+    const json_t *card = qg_cards_pick(cards, word, force, err);
+    struct qg_err shared = {0};
+    if (!card)
+        return NULL;
+    if (qg_card_check_group(card, force ? &shared : err) < 0 && !force)
+        return NULL;
+    if (shared.kind != QG_ERR_NONE && qg_job_warn(job, err, "%s", shared.text) < 0)
+        return NULL;
+    return qg_card_refs(card, err);
+}
+
+/* Says what the user may have overlooked; `FORMAT` takes the card and the others. */
+static int warn_about(struct qg_job *job, const char *what, const json_t *card,
+                      const json_t *others, struct qg_err *err) {
+    QG_AUTO_STR char *names = qg_listed_text(others, err);
+    QG_AUTO_STR char *name = qg_card_describe(card, err);
+    if (!names || !name)
+        return -1;
+    return json_array_size(others) ? qg_job_warn(job, err, "%s: %s: %s.", name, what, names) : 0;
+}
+
+/* A card of which functions are listed. */
+static int check_listed(struct qg_job *job, const json_t *card, const json_t *listed, bool force,
+                        struct qg_err *err) {
+    QG_AUTO(json) json_t *given = qg_listed_functions(card, listed, false, err);
+    QG_AUTO(json) json_t *missing = qg_listed_functions(card, listed, true, err);
+    QG_AUTO(json) json_t *blocks = qg_listed_blocks(card, listed, err);
+    QG_AUTO_STR char *name = qg_card_describe(card, err);
+    if (!given || !missing || !blocks || !name)
+        return -1;
+    if (json_array_size(given) == 0)
+        return 0;
+    if (json_is_true(json_object_get(card, "display")) && !force)
+        return qg_err_set(err, QG_ERR_INVALID,
+                          "devices: %s is dom0's display, which would freeze (only force gives it "
+                          "away)",
+                          name);
+    if (warn_about(job, "not all functions are listed, dom0 keeps", card, missing, err) < 0)
+        return -1;
+    return warn_about(job, "shares its IOMMU group with what is not listed", card, blocks, err);
+}
+
+static json_t *refs_of_list(struct qg_job *job, struct qg_block *block, const json_t *cards,
+                            bool force, struct qg_err *err) {
+    QG_AUTO(json) json_t *refs = qg_assign_refs(&block->body, "devices", err);
+    QG_AUTO(json)
+    json_t *listed = refs ? qg_listed(qg_run_pci(job->run, false, err), refs, err) : NULL;
+    size_t i;
+    json_t *card;
+    if (!listed)
+        return NULL;
+    json_array_foreach(qg_value_mutable(cards), i, card) {
+        if (check_listed(job, card, listed, force, err) < 0)
+            return NULL;
+    }
+    return QG_STEAL(refs);
+}
+
+/* What is to be assigned, new list. */
+static json_t *refs_of(struct qg_job *job, struct qg_block *block, bool force, struct qg_err *err) {
+    QG_AUTO(pci_tree) struct qg_pci_tree tree = {0};
+    const json_t *available = qg_run_pci(job->run, false, err);
+    if (!available || qg_pci_tree_read(qg_run_host(job->run), &tree, err) < 0)
+        return NULL;
+    QG_AUTO(json) json_t *cards = qg_cards_find(available, &tree, err);
+    const json_t *devices = json_object_get(block->body.keys, "devices");
+    if (!cards || qg_body_use(&block->body, "devices", err) < 0)
+        return NULL;
+    if (!devices || json_is_null(devices))
+        return refs_of_word(job, cards, QG_CARD_AUTO, force, err);
+    return json_is_string(devices)
+               ? refs_of_word(job, cards, json_string_value(devices), force, err)
+               : refs_of_list(job, block, cards, force, err);
+}
+
+static int card_plan(struct qg_job *job, struct qg_block *block, struct qg_err *err) {
+    struct qg_assign how = {.key = "pcidevs"};
+    bool exists, force;
+    if (qg_job_must_exist(job, block, &exists, err) < 0 || !exists)
+        return exists ? -1 : 0;
+    if (qg_body_bool(&block->body, "exact", false, &how.exact, err) < 0 ||
+        qg_body_bool(&block->body, "force", false, &force, err) < 0 ||
+        take_switch(&block->body, "permissive", true, &how.permissive, err) < 0 ||
+        take_switch(&block->body, "strict_reset", false, &how.no_strict_reset, err) < 0)
+        return -1;
+    QG_AUTO(json) json_t *refs = refs_of(job, block, force, err);
+    if (!refs || qg_create_end(job, err) < 0)
+        return -1;
+    return qg_assign_plan(job, block, refs, &how, err);
+}
+
+/* Its changes are those of qvm.prefs: pcidevs. */
+const struct qg_action qg_action_card = {"prefs", NULL, card_need, card_plan};

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "gpu/volumes.h"
+
+#include "base/text.h"
+#include "gpu/size.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct {
+    const char *key, *volume;
+} sizes[] = {{"root_size", "root"}, {"private_size", "private"}};
+
+static int volumes_need(struct qg_block *block, struct qg_need *need, struct qg_err *err) {
+    for (size_t i = 0; i < QG_ARRAY_LEN(sizes); i++) {
+        const json_t *value = json_object_get(block->body.keys, sizes[i].key);
+        int64_t bytes;
+        if (value && (qg_size_parse(sizes[i].key, value, &bytes, err) < 0 ||
+                      qg_need_add(&need->volumes, sizes[i].volume, err) < 0))
+            return -1;
+    }
+    return 0;
+}
+
+/* What the volume has now, -1 where that is not known: a source that a dry run could not see. */
+static int size_now(const struct qg_job *job, const char *key, const char *volume, int64_t *out,
+                    struct qg_err *err) {
+    const json_t *info = json_object_get(job->qube.volumes, volume);
+    const char *saved = qg_value_get_text(info, "save_on_stop");
+    const char *text = qg_value_get_text(info, "size");
+    *out = -1;
+    if (json_is_null(info))
+        return qg_err_set(err, QG_ERR_INVALID, "%s: %s has no volume %s", key, job->name, volume);
+    if (saved && strcmp(saved, "True") != 0)
+        return qg_err_set(err, QG_ERR_INVALID,
+                          "%s: the %s volume of %s is its template's and is resized there", key,
+                          volume, job->name);
+    if (text && !qg_text_to_int(text, out))
+        return qg_err_set(err, QG_ERR_PROTOCOL, "admin.vm.volume.Info+%s on %s: no size", volume,
+                          job->name);
+    return 0;
+}
+
+static int plan_volume(struct qg_job *job, struct qg_block *block, const char *key,
+                       const char *volume, int64_t wanted, struct qg_err *err) {
+    int64_t now;
+    char bytes[24];
+    if (size_now(job, key, volume, &now, err) < 0)
+        return -1;
+    if (now == wanted)
+        return qg_block_say(block, err, "[SKIP] %-19s: %lld", key, (long long)now);
+    if (now > wanted)
+        return qg_err_set(err, QG_ERR_INVALID,
+                          "%s: %lld bytes are fewer than the %lld that %s of %s has, and volumes "
+                          "only grow (a size may have a unit: 20GiB)",
+                          key, (long long)wanted, (long long)now, volume, job->name);
+    snprintf(bytes, sizeof(bytes), "%lld", (long long)wanted);
+    QG_AUTO(json) json_t *old = now < 0 ? json_null() : qg_value_int((long long)now, err);
+    if (!old || qg_block_say(block, err, "%-19s: %lld -> %s", key, (long long)now, bytes) < 0)
+        return -1;
+    return qg_job_step_take(job, block, QG_STEP_VOLUME_RESIZE, volume, bytes, NULL, volume,
+                            QG_STEAL(old), qg_value_int((long long)wanted, err), err);
+}
+
+static int volumes_plan(struct qg_job *job, struct qg_block *block, struct qg_err *err) {
+    bool exists;
+    if (qg_job_must_exist(job, block, &exists, err) < 0 || !exists)
+        return exists ? -1 : 0;
+    for (size_t i = 0; i < QG_ARRAY_LEN(sizes); i++) {
+        const json_t *value = qg_body_get(&block->body, sizes[i].key, err);
+        int64_t wanted;
+        if (value && (qg_size_parse(sizes[i].key, value, &wanted, err) < 0 ||
+                      plan_volume(job, block, sizes[i].key, sizes[i].volume, wanted, err) < 0))
+            return -1;
+    }
+    return 0;
+}
+
+const struct qg_action qg_action_volumes = {"volumes", NULL, volumes_need, volumes_plan};
