@@ -24,5 +24,6 @@ const struct qg_function_entry qg_gpu_functions[] = {
     {"qvm_gpu.ready", qg_gpu_ready},         {"qvm_gpu.hidden", qg_gpu_hidden},
     {"qvm_gpu.shown", qg_gpu_shown},         {"qvm_gpu.cards", qg_gpu_cards},
     {"qvm_gpu.preflight", qg_gpu_preflight}, {"qvm_gpu.plan", qg_gpu_plan},
-    {"qvm_gpu.report", qg_gpu_report},       {NULL, NULL},
+    {"qvm_gpu.report", qg_gpu_report},       {"qvm_gpu.restarted", qg_gpu_restarted},
+    {NULL, NULL},
 };

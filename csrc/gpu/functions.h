@@ -25,6 +25,10 @@ qg_function qg_gpu_absent;
 /* A state: the qube has the card and no other qube has. Arguments: name, devices, force. */
 qg_function qg_gpu_attached;
 
+/* A state: a running qube was shut down and started again, a halted one is left alone. Arguments:
+ * name, timeout (s, for each of both), force. */
+qg_function qg_gpu_restarted;
+
 /* Answers {result, comment, changes, steps} of a state's dry run. Arguments: state, and the
  * state's own. */
 qg_function qg_gpu_plan;

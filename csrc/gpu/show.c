@@ -20,8 +20,8 @@ int qg_gpu_cards(struct qg_run *run, const json_t *args, struct qg_report *repor
 
 /* The state's function; functions that are no states have no plan. */
 static qg_function *state_named(const char *name, struct qg_err *err) {
-    static const char *const states[] = {"present", "absent", "attached", "ready",
-                                         "hidden",  "shown",  NULL};
+    static const char *const states[] = {"present", "absent", "attached",  "ready",
+                                         "hidden",  "shown",  "restarted", NULL};
     bool known = false;
     for (const char *const *state = states; name && *state && !known; state++)
         known = strcmp(*state, name) == 0;
@@ -30,7 +30,8 @@ static qg_function *state_named(const char *name, struct qg_err *err) {
             return entry->call;
     }
     qg_err_set(err, QG_ERR_INVALID,
-               "state: one of present, absent, attached, ready, hidden and shown is expected");
+               "state: one of present, absent, attached, ready, hidden, shown and restarted is "
+               "expected");
     return NULL;
 }
 

@@ -102,7 +102,7 @@ def plan(state, name, **kwargs):
     """
     What a state of ``qvm_gpu`` would do, as data: ``{result, comment, changes}`` of its dry run.
 
-    state: present, absent, attached, ready, hidden or shown. The rest: its arguments.
+    state: present, absent, attached, ready, hidden, shown or restarted. The rest: its arguments.
 
     CLI Example:
 

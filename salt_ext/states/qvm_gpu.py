@@ -128,3 +128,20 @@ def shown(name, **kwargs):
             - devices: nvidia
     """
     return _apply("shown", name, kwargs)
+
+
+def restarted(name, **kwargs):
+    """
+    A running qube is shut down and started again; a halted one is left alone. For what needs a
+    fresh boot, as the driver's installation does: apply it once, it acts at each run.
+
+    timeout: seconds for the shutdown, and for the start; default 60 and what qubesd takes. force:
+    kill the qube when it does not shut down in time, and do not mind others that use its network.
+
+    .. code-block:: yaml
+
+        gpu:
+          qvm_gpu.restarted:
+            - timeout: 120
+    """
+    return _apply("restarted", name, kwargs)
