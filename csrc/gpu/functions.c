@@ -19,11 +19,17 @@ static int function_map(struct qg_run *run, const json_t *args, struct qg_report
 }
 
 const struct qg_function_entry qg_gpu_functions[] = {
-    {"qvm_gpu.map", function_map},           {"qvm_gpu.present", qg_gpu_present},
-    {"qvm_gpu.absent", qg_gpu_absent},       {"qvm_gpu.attached", qg_gpu_attached},
-    {"qvm_gpu.ready", qg_gpu_ready},         {"qvm_gpu.hidden", qg_gpu_hidden},
-    {"qvm_gpu.shown", qg_gpu_shown},         {"qvm_gpu.cards", qg_gpu_cards},
-    {"qvm_gpu.preflight", qg_gpu_preflight}, {"qvm_gpu.plan", qg_gpu_plan},
-    {"qvm_gpu.report", qg_gpu_report},       {"qvm_gpu.restarted", qg_gpu_restarted},
+    {"qvm_gpu.map", function_map},
+    {"qvm_gpu.present", qg_gpu_present},
+    {"qvm_gpu.absent", qg_gpu_absent},
+    {"qvm_gpu.attached", qg_gpu_attached},
+    {"qvm_gpu.ready", qg_gpu_ready},
+    {"qvm_gpu.hidden", qg_gpu_hidden},
+    {"qvm_gpu.shown", qg_gpu_shown},
+    {"qvm_gpu.cards", qg_gpu_cards},
+    {"qvm_gpu.preflight", qg_gpu_preflight},
+    {"qvm_gpu.plan", qg_gpu_plan},
+    {"qvm_gpu.report", qg_gpu_report},
+    {"qvm_gpu.restarted", qg_gpu_restarted},
     {NULL, NULL},
 };

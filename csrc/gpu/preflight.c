@@ -112,8 +112,8 @@ static int check_group(const struct qg_preflight_facts *facts, json_t *list, str
     bool unknown = strcmp(sure, "unknown") == 0;
     return add(list, "group", unknown || facts->forced ? warn : fail,
                "move the card or the others to another slot, or list all of them under devices",
-               err, "%s %s the card's IOMMU group (%s: %s)", names, unknown ? "may share" : "share",
-               sure, reason);
+               err, "the card's IOMMU group %s %s, too (%s: %s)", unknown ? "may hold" : "holds",
+               names, sure, reason);
 }
 
 /* How many functions pciback holds; *known: all of them could be looked up. */

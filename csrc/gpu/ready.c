@@ -198,6 +198,18 @@ static json_t *check_here(struct qg_run *run, struct qg_preflight_facts *facts,
     return answer(facts, err);
 }
 
+/* The card that is refused just because it is dom0's display: the check of that says what to do.
+ * NULL: there is another reason. */
+static const json_t *pick_display(const struct qg_survey *survey, const json_t *args,
+                                  struct qg_err *err) {
+    QG_AUTO(json) json_t *forced = json_copy(qg_value_mutable(args));
+    struct qg_err ignored = {0};
+    if (!forced || qg_value_set_take(forced, "force", json_true(), err) < 0)
+        return NULL;
+    const json_t *card = qg_survey_pick(survey, forced, true, &ignored);
+    return json_is_true(json_object_get(card, "display")) ? card : NULL;
+}
+
 /* The card that is meant, or why there is none. */
 static int pick(const struct qg_survey *survey, const json_t *args,
                 struct qg_preflight_facts *facts, struct qg_err *problem, struct qg_err *err) {
@@ -207,12 +219,28 @@ static int pick(const struct qg_survey *survey, const json_t *args,
             *err = *problem;
         return -1;
     }
+    if (!facts->card)
+        facts->card = pick_display(survey, args, err);
     facts->no_card = facts->card ? NULL : problem->text;
     return qg_args_bool(args, "force", &facts->forced, err);
 }
 
-json_t *qg_ready_check(struct qg_run *run, const json_t *args, bool mask, struct qg_survey *survey,
-                       struct qg_err *err) {
+/* The qube is there: now, or in a dry run by an earlier state. */
+static int is_there(struct qg_run *run, const struct qg_survey *survey, const char *name, bool test,
+                    int *found, struct qg_err *err) {
+    *found = qg_survey_qube(survey, name) != NULL;
+    if (*found || !test)
+        return 0;
+    QG_AUTO(qube) struct qg_qube qube = {0};
+    const struct qg_want want = {.power = true};
+    if (qg_run_observe(run, name, &want, false, true, &qube, err) < 0)
+        return -1;
+    *found = qube.exists;
+    return 0;
+}
+
+json_t *qg_ready_check(struct qg_run *run, const json_t *args, bool mask, bool test,
+                       struct qg_survey *survey, struct qg_err *err) {
     QG_AUTO(json) json_t *map = qg_map_render(NULL, err);
     QG_AUTO(batch) struct qg_batch batch = {0};
     struct wish wish;
@@ -228,7 +256,6 @@ json_t *qg_ready_check(struct qg_run *run, const json_t *args, bool mask, struct
         .running = survey->running,
         .qube = wish.qube,
         .source = exists ? NULL : wish.source,
-        .source_found = qg_survey_qube(survey, wish.source) != NULL,
         .source_os = os,
         .source_distribution = distribution,
         .label = exists ? NULL : wish.label,
@@ -240,6 +267,7 @@ json_t *qg_ready_check(struct qg_run *run, const json_t *args, bool mask, struct
     json_t *listed = qg_listed(survey->available, json_object_get(args, "devices"), err);
     facts.listed = listed;
     if (!listed || pick(survey, args, &facts, &problem, err) < 0 ||
+        is_there(run, survey, wish.source, test, &facts.source_found, err) < 0 ||
         ask_pool(qg_run_client(run), &batch.calls[CALL_ROOT], &facts.pool, &volume, &facts, err) <
             0)
         return NULL;
@@ -253,7 +281,7 @@ int qg_gpu_preflight(struct qg_run *run, const json_t *args, struct qg_report *r
     qg_run_begin(run);
     if (qg_args_check(args, "preflight", qg_ready_keys, err) < 0)
         return -1;
-    report->data = qg_ready_check(run, args, false, &survey, err);
+    report->data = qg_ready_check(run, args, false, false, &survey, err);
     return report->data ? 0 : -1;
 }
 
@@ -273,7 +301,7 @@ int qg_gpu_ready(struct qg_run *run, const json_t *args, struct qg_report *repor
     qg_run_begin(run);
     if (qg_args_check(args, "ready", qg_ready_keys, err) < 0)
         return -1;
-    QG_AUTO(json) json_t *answer = qg_ready_check(run, args, false, &survey, err);
+    QG_AUTO(json) json_t *answer = qg_ready_check(run, args, false, report->test, &survey, err);
     if (!answer)
         return -1;
     size_t i;

@@ -37,7 +37,7 @@ static const char head[] =
     "th,td{padding:.32rem .8rem .32rem 0;border-bottom:1px solid var(--line);vertical-align:top}\n"
     "tr:last-child td{border-bottom:0}\n"
     "code{font:.9em/1.4 ui-monospace,monospace;overflow-wrap:anywhere}\n"
-    ".tag{display:inline-block;min-width:3.6em;text-align:center;border:1px solid currentColor;"
+    ".tag{display:inline-block;min-width:4.4em;text-align:center;border:1px solid currentColor;"
     "border-radius:99px;padding:0 .6em;font-size:.83em;font-weight:600}\n"
     ".ok{color:var(--ok)}.warn{color:var(--warn)}.fail{color:var(--fail)}\n"
     "dl{display:grid;grid-template-columns:max-content 1fr;gap:.15rem 1rem;margin:.7rem 0}\n"
@@ -297,6 +297,20 @@ static void put_tree(struct html *html, const json_t *tree) {
               "from topology and ACS. Devices that dom0 does not offer are left out.</p>\n");
 }
 
+/* `13 checks: 2 failed, 3 warnings` */
+static void put_counts(struct html *html, const json_t *checks) {
+    size_t i, failed = 0, warned = 0;
+    json_t *check;
+    json_array_foreach(qg_value_mutable(checks), i, check) {
+        const char *status = qg_value_get_text(check, "status");
+        failed += status && strcmp(status, "fail") == 0;
+        warned += status && strcmp(status, "warn") == 0;
+    }
+    put_numbers(html,
+                "<p class=\"soft\">%zu checks: <b class=\"%s\">%zu failed</b>, %zu warnings.</p>\n",
+                json_array_size(checks), failed ? "fail" : "ok", failed, warned);
+}
+
 /* A table over the items of one list. */
 static void put_table(struct html *html, const json_t *list, const char *before,
                       void (*put_item)(struct html *html, const json_t *item)) {
@@ -316,7 +330,10 @@ static void put_page(struct html *html, const json_t *page) {
     json_t *card;
     put(html, head);
     put(html, "<h1>GPU report</h1>\n<p class=\"soft\">Graphics cards of this computer and what "
-              "stands between them and a qube.</p>\n<h2>Cards</h2>\n");
+              "stands between them and a qube.</p>\n");
+    if (json_array_size(checks))
+        put_counts(html, checks);
+    put(html, "<h2>Cards</h2>\n");
     json_array_foreach(qg_value_mutable(cards), i, card) {
         put_card(html, card);
     }
@@ -332,6 +349,9 @@ static void put_page(struct html *html, const json_t *page) {
                   "<th>Class</th><th>State</th><th>Mode</th><th>Memory</th><th>Maxmem</th>"
                   "<th>Kernel</th></tr>\n",
                   put_qube);
+    if (json_array_size(qubes))
+        put(html, "<p class=\"soft\">Whether the driver works, the qube alone knows: "
+                  "<code>nvidia.status</code> in it.</p>\n");
     if (json_array_size(tree))
         put_tree(html, tree);
     if (json_is_true(json_object_get(page, "masked")))

@@ -84,7 +84,7 @@ static json_t *qubes_value(struct qg_run *run, const struct qg_survey *survey, s
 
 static json_t *page_value(struct qg_run *run, const json_t *args, bool mask, struct qg_err *err) {
     QG_AUTO(survey) struct qg_survey survey = {0};
-    QG_AUTO(json) json_t *ready = qg_ready_check(run, args, mask, &survey, err);
+    QG_AUTO(json) json_t *ready = qg_ready_check(run, args, mask, false, &survey, err);
     QG_AUTO(json) json_t *page = ready ? qg_value_object(err) : NULL;
     const json_t *card = json_object_get(ready, "card");
     const json_t *bdf = json_object_get(card, "bdf");

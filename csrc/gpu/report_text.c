@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+enum { COLUMNS = 100, CHECK_INDENT = 19, DEPTH_SHOWN = 4 };
+
 /* A text under a key, "-" where there is none. */
 static const char *text_of(const json_t *object, const char *key) {
     const char *text = qg_value_get_text(object, key);
@@ -74,21 +76,44 @@ static int put_card(struct qg_buf *out, const json_t *card, struct qg_err *err) 
                : put_group(out, json_object_get(card, "group"), err);
 }
 
+/* The text's words in lines of at most COLUMNS, the first after what stands there already. */
+static int put_words(struct qg_buf *out, const char *text, int indent, struct qg_err *err) {
+    int column = indent;
+    while (*(text += strspn(text, " "))) {
+        int length = (int)strcspn(text, " ");
+        bool fits = column == indent || column + 1 + length <= COLUMNS;
+        const char *before = column == indent ? "" : " ";
+        if (!fits && qg_buf_printf(out, err, "\n%*s", indent, "") < 0)
+            return -1;
+        if (qg_buf_printf(out, err, "%s%.*s", fits ? before : "", length, text) < 0)
+            return -1;
+        column = fits ? column + (int)strlen(before) + length : indent + length;
+        text += length;
+    }
+    return qg_buf_puts(out, "\n", err);
+}
+
 static int put_check(struct qg_buf *out, const json_t *check, struct qg_err *err) {
     const char *cure = qg_value_get_text(check, "cure");
-    if (qg_buf_printf(out, err, "  [%-4s] %-9s %s\n", text_of(check, "status"),
-                      text_of(check, "check"), text_of(check, "reason")) < 0)
+    if (qg_buf_printf(out, err, "  [%-4s] %-9s ", text_of(check, "status"),
+                      text_of(check, "check")) < 0 ||
+        put_words(out, text_of(check, "reason"), CHECK_INDENT, err) < 0)
         return -1;
-    return cure ? qg_buf_printf(out, err, "  %17s -> %s\n", "", cure) : 0;
+    if (!cure)
+        return 0;
+    return qg_buf_printf(out, err, "%*s-> ", CHECK_INDENT, "") < 0
+               ? -1
+               : put_words(out, cure, CHECK_INDENT + 3, err);
 }
 
 static int put_row(struct qg_buf *out, const json_t *row, struct qg_err *err) {
     int depth = (int)json_integer_value(json_object_get(row, "depth"));
-    return qg_buf_printf(out, err, "  %s %3lld  %*s%s %s, %s [%s] %s\n",
+    depth = depth > DEPTH_SHOWN ? DEPTH_SHOWN : depth;
+    return qg_buf_printf(out, err, "  %s %3lld  %*s%-*s %-11s %-9s  %s\n",
                          json_is_true(json_object_get(row, "marked")) ? "*" : " ",
                          (long long)json_integer_value(json_object_get(row, "group")), 2 * depth,
-                         "", text_of(row, "bdf"), text_of(row, "kind"), text_of(row, "name"),
-                         text_of(row, "ids"), text_of(row, "driver"));
+                         "", 12 + 2 * (DEPTH_SHOWN - depth), text_of(row, "bdf"),
+                         text_of(row, "kind"), text_of(row, "driver"), text_of(row, "name"));
 }
 
 static int put_qube(struct qg_buf *out, const json_t *qube, struct qg_err *err) {
@@ -124,6 +149,10 @@ char *qg_report_text(const json_t *page, struct qg_err *err) {
         put_part(&out, page, "cards", "CARDS", put_card, err) < 0 ||
         put_part(&out, page, "checks", "CHECKS", put_check, err) < 0 ||
         put_part(&out, page, "qubes", "QUBES THAT HAVE A CARD", put_qube, err) < 0 ||
+        (json_array_size(json_object_get(page, "qubes")) &&
+         qg_buf_puts(&out,
+                     "  Whether the driver works, the qube alone knows: nvidia.status in it.\n",
+                     err) < 0) ||
         put_part(&out, page, "tree", "PCI TREE (IOMMU group before each; * is the card's)", put_row,
                  err) < 0)
         return NULL;

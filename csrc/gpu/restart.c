@@ -59,8 +59,8 @@ static int restart_plan(struct qg_job *job, struct qg_block *block, struct qg_er
         return -1;
     if (qg_body_get(&block->body, "timeout", &ignored) && qg_power_check_timeout(timeout, err) < 0)
         return -1;
-    if (!job->test && qg_power_settle(job->run, &job->qube,
-                                      timeout ? timeout : QG_SETTLE_TIMEOUT_S, err) < 0)
+    if (!job->test &&
+        qg_power_settle(job->run, &job->qube, timeout ? timeout : QG_SETTLE_TIMEOUT_S, err) < 0)
         return -1;
     if (!job->qube.exists)
         return qg_block_fail(block, err, "Qube %s does not exist", job->name);

@@ -3,6 +3,14 @@
 
 {% if grains['id'] == 'dom0' %}
 
+nvidia-driver--ready:
+  qvm_gpu.ready:
+    - name: {{ prefs.standalone_name }}
+    - template: {{ prefs.template_name }}
+    - label: {{ prefs.standalone_label }}
+    - mem: {{ prefs.standalone_memory }}
+    - devices: {{ devices }}
+
 nvidia-driver--qube:
   qvm_gpu.present:
     - name: {{ prefs.standalone_name }}
@@ -12,6 +20,8 @@ nvidia-driver--qube:
     - vcpus: {{ prefs.standalone_cpus }}
     - devices: {{ devices }}
     - menu_items: qubes-run-terminal.desktop
+    - require:
+      - qvm_gpu: nvidia-driver--ready
 
 {% else %}
 

@@ -11,7 +11,8 @@
 
 static int xl(void) {
     puts("host                   : dom0");
-    puts("virt_caps              : pv hvm hvm_directio pv_directio hap");
+    bool off = access("/vt-d-off", F_OK) == 0; /* as in the firmware's setup */
+    printf("virt_caps              : pv hvm %shap\n", off ? "" : "hvm_directio pv_directio ");
     puts("total_memory           : 32624");
     return 0;
 }
@@ -60,8 +61,9 @@ static int qvm_run(char **argv) {
 static int make_template(const char *name) {
     struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "/run/qubesd.sock"};
     char request[256], reply[256];
-    int length = snprintf(request, sizeof(request),
-                          "admin.vm.Create.TemplateVM+ dom0 name dom0%cname=%s label=black", 0, name);
+    int length =
+        snprintf(request, sizeof(request),
+                 "admin.vm.Create.TemplateVM+ dom0 name dom0%cname=%s label=black", 0, name);
     int fd = socket(AF_UNIX, SOCK_STREAM, 0);
     if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
         write(fd, request, (size_t)length) != length || shutdown(fd, SHUT_WR) < 0)

@@ -179,13 +179,18 @@ def test_two_alike_are_listed_instead_of_guessed(machine, minion_for):
     assert not sandbox.writing_calls()
 
 
-def test_a_pillar_of_one_line_is_enough(sandbox, minion):
+def test_a_pillar_of_one_line_is_enough(sandbox, minion_for, salt_version):
+    minion = minion_for(sandbox, version=salt_version)
     for path in STATES.rglob("*"):
         if path.is_file():
             minion.write(str(path.relative_to(STATES)), path.read_text("utf-8"))
-    (state,) = minion.apply("nvidia-driver", 'pillar={"nvidia-driver": {"devices": "auto"}}')
-    assert state["result"] is True, state["comment"]
-    assert state["changes"]["qvm.prefs"]["pcidevs"]["new"] == AUTO
+    words = ["nvidia-driver", 'pillar={"nvidia-driver": {"devices": "auto"}}']
+    ready, present = minion.apply(*words)
+    assert (ready["result"], ready["changes"]) == (True, {}), ready["comment"]
+    assert "[fail]" not in ready["comment"]
+    assert present["result"] is True, present["comment"]
+    assert present["changes"]["qvm.prefs"]["pcidevs"]["new"] == AUTO
+    assert [state["changes"] for state in minion.apply(*words)] == [{}, {}]
 
 
 def test_reset_can_be_loosened_and_tightened(sandbox, minion):

@@ -180,9 +180,9 @@ START_TEST(finds_faults_of_the_card) {
     facts = good_facts(card, hidden, running);
     json_t *group = json_object_get(card, "group");
     json_object_set_new(group, "blocks", list_of("[\"0000:02:00.0\", \"0000:03:00.0\"]"));
-    check_one(&facts, "group", "fail", "0000:02:00.0 and 0000:03:00.0 share");
+    check_one(&facts, "group", "fail", "holds 0000:02:00.0 and 0000:03:00.0, too");
     json_object_set_new(group, "sure", json_string("unknown"));
-    check_one(&facts, "group", "warn", "may share");
+    check_one(&facts, "group", "warn", "may hold");
     json_object_set_new(group, "blocks", json_array());
     json_object_set_new(card, "attached", list_of("[\"gpu\", \"work\"]"));
     check_one(&facts, "in_use", "fail", "the running qube work");
