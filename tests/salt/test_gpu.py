@@ -274,6 +274,36 @@ def test_the_steps_of_the_guides(dom0, minion_for):
     assert minion.one("qvm_gpu.present", "gpu", {"template": "fedora-41-nvidia"})["result"] is True
 
 
+def test_ready_counts_what_an_earlier_state_makes(machine, minion_for):
+    """In a dry run alone: the template of a state before it is not there yet."""
+    sls = """
+base:
+  qvm.present:
+    - name: fedora-43-gpu
+    - class: TemplateVM
+    - label: black
+gpu:
+  qvm_gpu.ready:
+    - template: fedora-43-gpu
+"""
+    sandbox = machine("integrated")
+    minion = minion_for(sandbox)
+    made, ready = minion.high(sls, test=True)
+    assert (made["result"], ready["result"]) == (None, True), ready["comment"]
+    assert sandbox.writing_calls() == []
+    assert minion.one("qvm_gpu.ready", "gpu", {"template": "fedora-43-gpu"})["result"] is False
+
+
+def test_a_shared_group_is_ready_where_all_go_along(machine):
+    sandbox = machine("shared-with-usb")
+    devices = ["01:00.0", "01:00.1", "02:00.0"]
+    assert checks(sandbox, devices=devices)["group"]["status"] == "ok"
+    assert checks(sandbox, devices=devices[:2])["group"]["status"] == "fail"
+    assert checks(sandbox, devices=devices[:2], force=True)["group"]["status"] == "warn"
+    only = ask(sandbox, "preflight", {"devices": ["02:00.0"]})
+    assert "names no card" in only["checks"][1]["reason"]
+
+
 def test_preflight_of_a_wish_that_cannot_be(dom0):
     sandbox = dom0("integrated")
     found = checks(sandbox, label="mauve", memory="64000", root_size=10**13)
@@ -420,6 +450,18 @@ def test_attached_leaves_a_running_qube_alone(machine, minion_for):
     assert forced["result"] is True, forced["comment"]
     assert assigned(sandbox, "personal") == PORTS
     assert "state=Halted" in sandbox.ok("admin.vm.List", "work")
+
+
+def test_attached_refuses_a_shared_group(machine, minion_for):
+    sandbox = machine("shared-with-usb")
+    minion = minion_for(sandbox)
+    refused = minion.one("qvm_gpu.attached", "personal", {"devices": "nvidia"})
+    assert refused["result"] is False
+    assert "shares its IOMMU group with 0000:02:00.0" in refused["comment"]
+    assert sandbox.writing_calls() == []
+    forced = minion.one("qvm_gpu.attached", "personal", {"devices": "nvidia", "force": True})
+    assert forced["result"] is True, forced["comment"]
+    assert assigned(sandbox, "personal") == PORTS
 
 
 def test_attached_needs_its_qube(sandbox):
