@@ -279,7 +279,6 @@ def test_debian12_from_nothing_to_a_module(debian12):
     removed = debian12.apply("nvidia.driver_removed")
     assert removed["result"] is True, removed["comment"]
     assert "nvidia-kernel-dkms" in packages
-    assert "left installed, since other packages need them" in removed["comment"]
     assert not [line for line in debian12.packages() if "nvidia" in line or "headers" in line]
     assert "non-free " not in debian12.read("etc/apt/sources.list")
     assert not debian12.modinfo(name="nvidia-current")
