@@ -15,7 +15,6 @@ from .frame import event_frame
 from .methods import Stream
 from .methods.streams import CONNECTED, stats_frames
 from .store import Store
-from .values import text_of
 
 
 class Listener(Protocol):
@@ -45,8 +44,8 @@ class Hub:
         """Tell everybody who listens to the subject."""
         if not self.listeners:
             return
-        texts = {key: text_of(value) if not isinstance(value, dict) else value
-                 for key, value in details.items()}  # fmt: skip
+        texts: dict[str, object] = {key: "" if value is None else value
+                                    for key, value in details.items()}  # fmt: skip
         frame = event_frame(subject, event, texts)
         self.listeners = [
             (wanted, listener) for wanted, listener in self.listeners
