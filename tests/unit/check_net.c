@@ -161,6 +161,41 @@ START_TEST(many_calls_at_once_get_their_own_answers) {
 }
 END_TEST
 
+enum { THREADS = 8, THREAD_CALLS = 40 };
+
+/* As salt-api's threads do: a batch of calls of one's own over the transport of all. */
+static void *call_many(void *data) {
+    const struct qg_transport *transport = data;
+    struct qg_call calls[THREAD_CALLS] = {0};
+    struct qg_deadline deadline = qg_deadline_in(20000);
+    struct qg_err err = {0};
+    uintptr_t answered = 0;
+    for (int i = 0; i < THREAD_CALLS; i++)
+        calls[i].request = (struct qg_request){.method = "admin.x", .dest = "dom0"};
+    bool done = qg_calls_run(transport, calls, THREAD_CALLS, &deadline, &err) == 0;
+    for (int i = 0; i < THREAD_CALLS; i++) {
+        answered += done && calls[i].data && strcmp(calls[i].data, "admin.x+") == 0;
+        qg_call_fini(&calls[i]);
+    }
+    return (void *)answered; /* NOLINT(performance-no-int-to-ptr): what a thread returns */
+}
+
+START_TEST(threads_call_side_by_side) {
+    struct peer peer;
+    start(&peer, serve_echo, THREADS * THREAD_CALLS);
+    struct qg_transport transport = {.socket = peer.path};
+    pthread_t threads[THREADS];
+    for (int i = 0; i < THREADS; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, call_many, &transport), 0);
+    for (int i = 0; i < THREADS; i++) {
+        void *answered;
+        ck_assert_int_eq(pthread_join(threads[i], &answered), 0);
+        ck_assert_uint_eq((uintptr_t)answered, THREAD_CALLS);
+    }
+    stop(&peer);
+}
+END_TEST
+
 START_TEST(a_reply_in_pieces_is_whole) {
     struct peer peer;
     start(&peer, serve_drops, 1);
@@ -245,6 +280,7 @@ Suite *qg_suite_net(void) {
     TCase *all = tcase_create("net");
     tcase_set_timeout(all, 60);
     tcase_add_test(all, many_calls_at_once_get_their_own_answers);
+    tcase_add_test(all, threads_call_side_by_side);
     tcase_add_test(all, a_reply_in_pieces_is_whole);
     tcase_add_test(all, a_large_request_arrives);
     tcase_add_loop_test(all, failures_have_their_kinds, 0, (int)QG_ARRAY_LEN(failures));
