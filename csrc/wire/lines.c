@@ -75,7 +75,10 @@ static int fail_line(struct cursor line, struct qg_err *err) {
 
 /* The word that a line begins with. */
 static int take_head(struct cursor *line, struct cursor *word, struct qg_err *err) {
-    return next_word(line, word) ? 0 : fail_line(*line, err);
+    if (next_word(line, word))
+        return 0;
+    fail_line(*line, err);
+    return -1;
 }
 
 /* `key=value` up to the part's end. */
