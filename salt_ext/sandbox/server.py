@@ -57,7 +57,7 @@ def bind(path: str) -> socket.socket:
                 raise SocketInUse(f"a daemon listens on {path} already")
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(path)
-    os.chmod(path, 0o660)  # nosec B103 - as the socket of qubesd itself
+    os.chmod(path, 0o660)  # as the socket of qubesd itself
     listener.listen(BACKLOG)
     listener.setblocking(False)
     return listener
