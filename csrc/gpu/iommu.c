@@ -182,22 +182,30 @@ static bool are_aliases(const struct qg_pci_device *a, const struct qg_pci_devic
            (qg_iommu_quirk_alias(a) == b->function || qg_iommu_quirk_alias(b) == a->function);
 }
 
+/* The group of a function of the same slot that shares an address with the device. Linux asks for
+ * that before it asks who separates. */
+static size_t group_of_alias(struct search *search) {
+    const struct qg_pci_tree *tree = search->iommu->tree;
+    for (size_t i = 0; i < tree->count; i++) {
+        if (i == search->top || search->iommu->of[i] == QG_PCI_NONE ||
+            !are_aliases(&tree->devices[search->top], &tree->devices[i]))
+            continue;
+        struct finding finding = {search->top, "uses the address of another function"};
+        doubt(&search->about, QG_IOMMU_LIKELY, finding);
+        return search->iommu->of[i];
+    }
+    return QG_PCI_NONE;
+}
+
 /* The group of another function of the same slot that the device cannot be told apart from. */
 static size_t group_in_slot(struct search *search) {
     const struct qg_pci_tree *tree = search->iommu->tree;
     const struct qg_pci_device *top = &tree->devices[search->top];
-    bool apart = !qg_pci_is_multifunction(top) || separates(search, search->top);
+    if (!qg_pci_is_multifunction(top) || separates(search, search->top))
+        return QG_PCI_NONE;
     for (size_t i = 0; i < tree->count; i++) {
-        const struct qg_pci_device *other = &tree->devices[i];
-        if (i == search->top || search->iommu->of[i] == QG_PCI_NONE ||
-            !qg_pci_same_slot(top, other))
-            continue;
-        if (are_aliases(top, other)) {
-            struct finding finding = {search->top, "uses the address of another function"};
-            doubt(&search->about, QG_IOMMU_LIKELY, finding);
-            return search->iommu->of[i];
-        }
-        if (!apart && !separates(search, i))
+        if (i != search->top && search->iommu->of[i] != QG_PCI_NONE &&
+            qg_pci_same_slot(top, &tree->devices[i]) && !separates(search, i))
             return search->iommu->of[i];
     }
     return QG_PCI_NONE;
@@ -211,6 +219,8 @@ static void place(struct qg_iommu *iommu, size_t device) {
     size_t group = climb_aliases(&search);
     if (group == QG_PCI_NONE)
         group = climb_to_isolation(&search);
+    if (group == QG_PCI_NONE)
+        group = group_of_alias(&search);
     if (group == QG_PCI_NONE)
         group = group_in_slot(&search);
     if (group == QG_PCI_NONE) {

@@ -164,7 +164,7 @@ static int take_out(const char *text, struct qg_span list, const char *package, 
         if (!qg_span_is(word, package))
             continue;
         const char *start = word.at, *end = word.at + word.length;
-        if (start > list.at && start[-1] != '\n')
+        if (start > list.at && start > copied && start[-1] != '\n')
             start--;
         else if (*end == ' ' || *end == ',')
             end++;

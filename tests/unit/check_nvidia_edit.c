@@ -196,6 +196,8 @@ START_TEST(an_exclude_is_taken_out_again) {
     check_dnf(qg_edit_dnf_include, "[main]\nexclude=a grubby-dummy b\n", "[main]\nexclude=a b\n");
     check_dnf(qg_edit_dnf_include, "[main]\nexclude=grubby-dummy\nexcludepkgs=grubby-dummy\n",
               "[main]\n");
+    check_dnf(qg_edit_dnf_include, "[main]\nexclude=grubby-dummy grubby-dummy a\n",
+              "[main]\nexclude=a\n");
     check_dnf(qg_edit_dnf_include, "[main]\nexclude=x\nexclude=grubby-dummy\n",
               "[main]\nexclude=x\nexclude=\n");
 }
