@@ -191,7 +191,13 @@ def test_the_readme_shows_what_the_demo_prints():
     (shown,) = readme("text")
     lines = [line for line in shown.splitlines() if line and line.strip() != "..."]
     assert len(lines) > 20
-    assert [line for line in lines if line not in printed] == []
+    # README is of the guide's formula; ours asks more, since it checks the machine first
+    printed = [_what_is_written(line) for line in printed]
+    assert [line for line in lines if _what_is_written(line) not in printed] == []
+
+
+def _what_is_written(line):
+    return line.rpartition(", ")[2] if line.startswith("  result ") else line
 
 
 def test_there_are_examples():
