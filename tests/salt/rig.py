@@ -53,6 +53,9 @@ def install_programs(built: Path, root: Path, *names: str, folder: str = "usr/bi
 class Minion:
     """A minion's folder. ``id`` decides which half of the formula it gets."""
 
+    latest: Minion | None = None
+    """Whose compiler is the process's newest: Salt's loaded file server looks at its file_roots."""
+
     def __init__(
         self,
         folder: Path,
@@ -160,6 +163,7 @@ class Minion:
 
         opts = self.opts(test)
         opts["grains"] = {"id": self.config["id"]}
+        Minion.latest = self
         return salt.state.HighState(opts, initial_pillar={})
 
     @contextmanager
@@ -192,7 +196,9 @@ class QuickMinion(Minion):
         self.made: dict[bool, Any] = {}
 
     def highstate(self, test: bool) -> Any:
-        """Made once; loaded modules keep a copy of its options."""
+        """Made once, and again after another minion's: loaded modules keep a copy of its options."""
+        if Minion.latest is not self:
+            self.made.clear()
         if test not in self.made:
             self.made[test] = super().highstate(test)
         self.made[test].building_highstate.clear()
