@@ -22,11 +22,16 @@ NOT_QUBESD = {"qvm.run", "qvm.template_install", "qvm_gpu.hidden", "qvm_gpu.show
 all of ``nvidia``, which runs inside qubes."""
 
 
+OWN_TESTS = {"qvm_gpu.restarted"}
+"""Broken between its two steps it leaves a halted qube, and a second run leaves halted ones alone:
+not where the undisturbed run ends. tests/salt/test_gpu_restarted.py breaks each of its calls."""
+
+
 def test_every_function_has_a_scenario():
     tried = {scenario.function for scenario in SCENARIOS}
     writing = {
         SAME_AS.get(name, name)
-        for name in set(_core.functions()) - READING - NOT_QUBESD
+        for name in set(_core.functions()) - READING - NOT_QUBESD - OWN_TESTS
         if not name.startswith("nvidia.")
     }
     assert tried == writing

@@ -111,3 +111,28 @@ def test_mistakes(running, minion, name, body, words):
     assert state["result"] is False
     assert words in state["comment"]
     assert methods(running) == []
+
+
+def undisturbed(sandbox, minion):
+    """The calls of a run that nothing disturbs."""
+    assert minion.one("qvm_gpu.restarted", "work")["result"] is True
+    calls = sandbox.log()
+    sandbox.clear_log()
+    return calls
+
+
+@pytest.mark.parametrize("kind", ["error", "empty", "refused"])
+def test_each_call_that_fails_is_named(running, minion, kind):
+    """What it reports is what the log says was done, whichever call breaks."""
+    for at, broken in enumerate(undisturbed(running, minion), 1):
+        running.faults([{"kind": kind, "at": at, "text": "broken"}])
+        state = minion.one("qvm_gpu.restarted", "work")
+        running.faults()
+        done = {call.method for call in running.writing_calls() if call.reply.startswith(b"0\0")}
+        steps = {name: WHOLE[name] for name in WHOLE if f"admin.vm.{name.title()}" in done}
+        assert state["result"] is False, broken.method
+        assert broken.method in state["comment"], state["comment"]
+        assert state["changes"] == ({"qvm_gpu.restarted": {"work": steps}} if steps else {})
+        if power(running) == "Halted":
+            running.ok("admin.vm.Start", "work")
+        running.clear_log()

@@ -33,7 +33,7 @@ def installed(fedora41):
 def status(qube, mode):
     """What nvidia.status says inside the qube, where the library is asked."""
     (qube.root / "etc/bed/nvml").write_text(mode)
-    return qube.bed.salt_call("nvidia.status")
+    return qube.salt_call("nvidia.status")
 
 
 def test_the_library_has_its_say(installed):
@@ -62,7 +62,7 @@ def test_a_card_that_hangs_hangs_nobody_else(installed):
     record["boot"] = "00000000-0000-0000-0000-000000000000"
     (installed.root / RECORD).write_text(json.dumps(record))
     words = ["driver_installed", "driver", "{timeout: 2}"]
-    answer = installed.bed.salt_call("nvidia.apply_state", *words)
+    answer = installed.salt_call("nvidia.apply_state", *words)
     assert answer["result"] is False
     assert "the card does not answer" in answer["comment"]
 
