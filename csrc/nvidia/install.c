@@ -198,6 +198,7 @@ static bool is_failure(const struct qg_task *task, const struct qg_driver_facts 
     case QG_VERDICT_RESTART:
         return own_kernel && is_restarted(task, facts);
     case QG_VERDICT_WORKS:
+    case QG_VERDICT_LOADED:
     case QG_VERDICT_NO_CARD:
     case QG_VERDICT_NO_NODES:
         break;

@@ -404,7 +404,7 @@ static int plan_tmp(const struct qg_driver_want *want, const struct qg_driver_fa
         return -1;
     step->needed = builds && facts->tmp.in_memory && facts->tmp.size < want->tmp_size;
     if (step->needed)
-        say(step, "make /tmp %llu MB large while the module is built (it has %llu MB)",
+        say(step, "make /tmp %llu MiB large while the module is built (it has %llu MiB)",
             (unsigned long long)(want->tmp_size >> 20),
             (unsigned long long)(facts->tmp.size >> 20));
     return 0;

@@ -9,9 +9,9 @@
 #include <string.h>
 
 const char *qg_verdict_name(enum qg_verdict_kind kind) {
-    static const char *const names[] = {"works",    "missing",    "restart",  "no card",
-                                        "nouveau",  "unbound",    "outdated", "mismatch",
-                                        "no nodes", "no devices", "hangs"};
+    static const char *const names[] = {"works",    "loaded",   "missing",    "restart",
+                                        "no card",  "nouveau",  "unbound",    "outdated",
+                                        "mismatch", "no nodes", "no devices", "hangs"};
     return names[kind];
 }
 
@@ -64,6 +64,17 @@ static void judge_unloaded(const struct qg_driver_facts *facts, struct qg_verdic
              facts->module.version, kernel);
 }
 
+static void judge_working(struct qg_verdict *out) {
+    const struct qg_nvml *nvml = &out->nvml;
+    char cards[400] = "";
+    size_t length = 0;
+    for (unsigned i = 0; i < nvml->count && i < QG_NVML_CARDS_MAX && length < sizeof(cards); i++)
+        length += (size_t)snprintf(cards + length, sizeof(cards) - length, "%s%s, %llu MiB",
+                                   i ? "; " : "", nvml->cards[i].name,
+                                   (unsigned long long)(nvml->cards[i].memory >> 20));
+    rule(out, QG_VERDICT_WORKS, "The driver %s is loaded and works: %s.", out->loaded, cards);
+}
+
 static void judge_nvml(const struct qg_driver_facts *facts, struct qg_verdict *out) {
     const struct qg_nvml *nvml = &out->nvml;
     size_t cards = json_array_size(facts->cards);
@@ -85,10 +96,10 @@ static void judge_nvml(const struct qg_driver_facts *facts, struct qg_verdict *o
                  out->loaded, nvml->text, nvml->code);
         return;
     case QG_NVML_NO_LIBRARY:
-        rule(out, QG_VERDICT_WORKS,
+        rule(out, QG_VERDICT_LOADED,
              "The driver %s is loaded and has the card; libnvidia-ml.so.1, which would show it at "
-             "work, is not installed.",
-             out->loaded);
+             "work, cannot be loaded: %s.",
+             out->loaded, nvml->text);
         return;
     case QG_NVML_WORKS:
         break;
@@ -100,8 +111,7 @@ static void judge_nvml(const struct qg_driver_facts *facts, struct qg_verdict *o
              "no-strict-reset=True.",
              out->loaded, nvml->count, cards);
     else
-        rule(out, QG_VERDICT_WORKS, "The driver %s is loaded and works: %s, %llu MB.", out->loaded,
-             nvml->cards[0].name, (unsigned long long)(nvml->cards[0].memory >> 20));
+        judge_working(out);
 }
 
 /* True where the library could not even try: it makes the nodes itself where it can. */
@@ -144,7 +154,7 @@ void qg_driver_judge(const struct qg_driver_facts *facts, bool nodes, struct qg_
     else if (out->asked)
         judge_nvml(facts, out);
     else
-        rule(out, QG_VERDICT_WORKS, "The driver %s is loaded and has the card.", out->loaded);
+        rule(out, QG_VERDICT_LOADED, "The driver %s is loaded and has the card.", out->loaded);
 }
 
 /* The version that is loaded, from sysfs or /proc; both are there where the module is. */
@@ -209,8 +219,11 @@ json_t *qg_verdict_value(const struct qg_verdict *verdict, struct qg_err *err) {
     if (!out ||
         qg_value_set_take(out, "state", qg_value_text(qg_verdict_name(verdict->kind), err), err) <
             0 ||
-        qg_value_set_take(out, "working", json_boolean(verdict->kind == QG_VERDICT_WORKS), err) <
-            0 ||
+        qg_value_set_take(out, "working",
+                          verdict->kind == QG_VERDICT_LOADED
+                              ? json_null()
+                              : json_boolean(verdict->kind == QG_VERDICT_WORKS),
+                          err) < 0 ||
         qg_value_set_take(out, "text", qg_value_text(verdict->text, err), err) < 0 ||
         qg_value_set_take(out, "loaded_version",
                           verdict->loaded[0] ? qg_value_text(verdict->loaded, err) : json_null(),

@@ -7,7 +7,8 @@
 #include "nvidia/nvml.h"
 
 enum qg_verdict_kind {
-    QG_VERDICT_WORKS,
+    QG_VERDICT_WORKS,    /* NVML showed it at work */
+    QG_VERDICT_LOADED,   /* loaded and bound; nothing here could show it at work */
     QG_VERDICT_MISSING,  /* no module for the kernel that boots next */
     QG_VERDICT_RESTART,  /* installed, not loaded yet */
     QG_VERDICT_NO_CARD,  /* nothing to drive */
@@ -39,7 +40,7 @@ void qg_driver_judge(const struct qg_driver_facts *facts, bool nodes, struct qg_
 /* A word for the kind, e.g. `works`. Static. */
 const char *qg_verdict_name(enum qg_verdict_kind kind);
 
-/* {state, working, text, loaded_version, nvml}. New or NULL. */
+/* {state, working (null: not known), text, loaded_version, nvml}. New or NULL. */
 json_t *qg_verdict_value(const struct qg_verdict *verdict, struct qg_err *err) QG_MUST_CHECK;
 
 #endif

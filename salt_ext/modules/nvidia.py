@@ -51,8 +51,9 @@ def status():
     """
     What there is of the driver in this qube, and whether it works.
 
-    A mapping: ``working``; ``state`` (works, missing, restart, no card, nouveau, unbound, outdated,
-    mismatch, no nodes, no devices, hangs) and ``text`` in words; ``loaded_version``; ``module``
+    A mapping: ``working`` (null: loaded, and nothing here could show it at work); ``state`` (works,
+    loaded, missing, restart, no card, nouveau, unbound, outdated, mismatch, no nodes, no devices,
+    hangs) and ``text`` in words; ``loaded_version``; ``module``
     (``path``, ``name`` and ``version`` of the file for the kernel that boots next); ``nvml`` (what
     NVIDIA's library says of its cards); ``cards``; ``distribution``, ``family``, ``release``,
     ``package_manager``, ``kernel``, ``booted_kernel``, ``next_kernel``, ``kernels``, ``grub_cfg``.

@@ -142,7 +142,7 @@ def test_a_build_without_end_names_the_step(fedora40):
 
 def test_tmp_is_given_back(fedora40):
     answer = fedora40.install()
-    assert "make /tmp 2048 MB large" in answer["comment"]
+    assert "make /tmp 2048 MiB large" in answer["comment"]
     size = fedora40.bed.run(["stat", "-f", "-c", "%b %S", "/tmp"]).stdout.split()
     assert int(size[0]) * int(size[1]) == 1 << 30
 

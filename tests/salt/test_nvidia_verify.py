@@ -50,7 +50,7 @@ def test_the_library_has_its_say(installed):
     assert "NVML sees 0 of 1 cards" in status(installed, "blind")["text"]
     answer = status(installed, "works")
     assert (answer["state"], answer["working"]) == ("works", True)
-    assert answer["text"].endswith("works: NVIDIA Stand-in, 12288 MB.")
+    assert answer["text"].endswith("works: NVIDIA Stand-in, 12288 MiB.")
     assert answer["nvml"]["driver"] == version
 
 

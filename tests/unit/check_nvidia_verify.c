@@ -26,6 +26,8 @@ static void judge(const struct sight *sight) {
         .state = sight->state, .code = sight->code, .count = sight->count, .text = "so it says"};
     snprintf(verdict.nvml.cards[0].name, sizeof(verdict.nvml.cards[0].name), "NVIDIA H200");
     verdict.nvml.cards[0].memory = (uint64_t)143771 << 20;
+    snprintf(verdict.nvml.cards[1].name, sizeof(verdict.nvml.cards[1].name), "NVIDIA L4");
+    verdict.nvml.cards[1].memory = (uint64_t)23034 << 20;
     snprintf(facts.kernel, sizeof(facts.kernel), "6.1");
     snprintf(facts.booted, sizeof(facts.booted), "6.1");
     snprintf(facts.module.version, sizeof(facts.module.version), "%s",
@@ -93,7 +95,7 @@ START_TEST(each_case_has_its_own_words) {
          .loaded = "550.1",
          .driver = "nvidia",
          .nodes = true,
-         .kind = QG_VERDICT_WORKS,
+         .kind = QG_VERDICT_LOADED,
          .words = "is loaded and has the card."},
         {.installed = "550.1",
          .loaded = "550.1",
@@ -101,7 +103,14 @@ START_TEST(each_case_has_its_own_words) {
          .asked = true,
          .count = 1,
          .kind = QG_VERDICT_WORKS,
-         .words = "works: NVIDIA H200, 143771 MB"},
+         .words = "works: NVIDIA H200, 143771 MiB."},
+        {.installed = "550.1",
+         .loaded = "550.1",
+         .driver = "nvidia",
+         .asked = true,
+         .count = 2,
+         .kind = QG_VERDICT_WORKS,
+         .words = "works: NVIDIA H200, 143771 MiB; NVIDIA L4, 23034 MiB."},
         {.installed = "550.1",
          .loaded = "550.1",
          .driver = "nvidia",
@@ -140,8 +149,8 @@ START_TEST(each_case_has_its_own_words) {
          .nodes = true,
          .asked = true,
          .state = QG_NVML_NO_LIBRARY,
-         .kind = QG_VERDICT_WORKS,
-         .words = "is not installed"},
+         .kind = QG_VERDICT_LOADED,
+         .words = "cannot be loaded: so it says."},
         {.installed = "550.1",
          .loaded = "550.1",
          .driver = "nvidia",
