@@ -69,12 +69,11 @@ thread: setup ## C unit tests under TSan
 	@tools/ctests tsan
 
 .PHONY: pytest
-pytest: install ## the Python tests; ARGS="-k word" to choose
+pytest: install $(STAMPS)/apt-beds ## the Python tests; ARGS="-k word" to choose
 	@$(PY) -m pytest -q $(ARGS)
 
 .PHONY: beds
-beds: install ## the slow beds: chroots with real packages, package builds
-	@tools/apt-install $(wildcard tests/beds/packages.txt)
+beds: install $(STAMPS)/apt-beds ## the slow beds: chroots with real packages, package builds
 	@$(PY) -m pytest -q -m slow_bed $(ARGS)
 
 .PHONY: fuzz-briefly
@@ -127,6 +126,10 @@ $(STAMPS):
 	@mkdir -p $@
 
 $(STAMPS)/apt: tools/apt-packages.txt | $(STAMPS)
+	@tools/apt-install $<
+	@touch $@
+
+$(STAMPS)/apt-beds: tests/beds/packages.txt $(STAMPS)/apt
 	@tools/apt-install $<
 	@touch $@
 
