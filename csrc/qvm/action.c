@@ -61,10 +61,41 @@ int qg_job_warn(struct qg_job *job, struct qg_err *err, const char *format, ...)
     return status < 0 ? -1 : qg_need_add(&job->warnings, qg_buf_text(&line), err);
 }
 
+static bool is_known_flag(const char *flag, const char *const *known) {
+    for (; *known; known++)
+        if (qg_body_same_key(flag, *known))
+            return true;
+    return false;
+}
+
+int qg_job_know_flags(struct qg_job *job, struct qg_block *block, const char *const *known,
+                      struct qg_err *err) {
+    QG_AUTO(json) json_t *flags = qg_body_names(&block->body, "flags", err);
+    size_t i;
+    json_t *item;
+    json_array_foreach(flags, i, item) {
+        const char *flag = json_string_value(item);
+        if (is_known_flag(flag, known))
+            continue;
+        const char *near = qg_text_nearest(flag, known);
+        if (qg_job_warn(job, err, "Unknown flag ignored: %s: %s%s%s%s", block->action->name, flag,
+                        near ? " (did you mean " : "", near ? near : "", near ? "?)" : "") < 0)
+            return -1;
+    }
+    return flags ? 0 : -1;
+}
+
 int qg_job_must_exist(struct qg_job *job, struct qg_block *block, bool *exists,
                       struct qg_err *err) {
     *exists = job->qube.exists;
     return *exists ? 0 : qg_block_fail(block, err, "Qube %s does not exist", job->name);
+}
+
+int qg_job_observe_more(struct qg_job *job, const struct qg_want *want, struct qg_err *err) {
+    for (size_t i = 0; i < job->plan.count; i++)
+        if (job->plan.steps[i].kind == QG_STEP_CREATE)
+            return 0;
+    return qg_run_observe_more(job->run, &job->qube, want, job->test, err);
 }
 
 int qg_job_step_take(struct qg_job *job, struct qg_block *block, enum qg_step_kind kind,

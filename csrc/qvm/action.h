@@ -27,8 +27,9 @@ struct qg_job {
     bool reads_only;     /* nothing of it can write: a qube that is missing is just reported */
     struct qg_qube qube; /* observed, then as the steps so far leave it */
     struct qg_plan plan;
-    json_t *label;    /* given under prefs of the same state, for present; borrowed or NULL */
-    json_t *warnings; /* list of texts */
+    struct qg_block *pvh; /* of prefs, where it left virt_mode to the devices that come after it */
+    json_t *label;        /* given under prefs of the same state, for present; borrowed or NULL */
+    json_t *warnings;     /* list of texts */
     struct qg_block *blocks;
     size_t count;
 };
@@ -73,14 +74,27 @@ int qg_block_fail(struct qg_block *block, struct qg_err *err, const char *format
 /* Adds a warning to the job, once. */
 int qg_job_warn(struct qg_job *job, struct qg_err *err, const char *format, ...) QG_PRINTF(3, 4);
 
+/* Names the flags of the body that are not among the known ones (NULL-terminated): they do nothing
+ * and do not fail. */
+int qg_job_know_flags(struct qg_job *job, struct qg_block *block, const char *const *known,
+                      struct qg_err *err);
+
 /* Fails the block, and returns false through *exists, when the qube is not there. */
 int qg_job_must_exist(struct qg_job *job, struct qg_block *block, bool *exists, struct qg_err *err);
+
+/* Asks for more about the job's qube; nothing where this state itself is to make it: qubesd does
+ * not know it yet, and what it has is in the plan. */
+int qg_job_observe_more(struct qg_job *job, const struct qg_want *want, struct qg_err *err);
 
 /* Adds a step of this block, with the change `qvm.ACTION` > key > old, new (consumed; key NULL: no
  * change). */
 int qg_job_step_take(struct qg_job *job, struct qg_block *block, enum qg_step_kind kind,
                      const char *name, const char *value, json_t *extra, const char *key,
                      json_t *old, json_t *new, struct qg_err *err);
+
+/* Plans virt_mode pvh, which qubesd refuses as long as PCI devices are assigned: an error that
+ * names both where some stay. block: of the prefs that want it. */
+int qg_prefs_plan_pvh(struct qg_job *job, struct qg_block *block, struct qg_err *err);
 
 /* Plans whatever brings the qube up: nothing where it runs. One that starts or dies at the moment
  * is waited for; a suspended one fails the block. timeout: seconds, 0 for the usual ones. */

@@ -71,7 +71,7 @@ static char dashed(char c) {
     return c == '_' ? '-' : c;
 }
 
-static bool same_key(const char *a, const char *b) {
+bool qg_body_same_key(const char *a, const char *b) {
     while (*a && dashed(*a) == dashed(*b)) {
         a++;
         b++;
@@ -89,7 +89,7 @@ static int find(struct qg_body *body, const char *key, const json_t **found, str
     json_t *value;
     *found = NULL;
     json_object_foreach(body->keys, name, value) {
-        if (!same_key(name, key))
+        if (!qg_body_same_key(name, key))
             continue;
         if (*found && !json_equal(*found, value))
             return qg_err_set(err, QG_ERR_INVALID,
@@ -253,7 +253,7 @@ int qg_body_flag(struct qg_body *body, const char *flag, bool *out, struct qg_er
     size_t i;
     json_t *item;
     json_array_foreach(flags, i, item) {
-        *out = *out || same_key(json_string_value(item), flag);
+        *out = *out || qg_body_same_key(json_string_value(item), flag);
     }
     return flags ? 0 : -1;
 }

@@ -49,6 +49,9 @@ json_t *qg_body_names(struct qg_body *body, const char *key, struct qg_err *err)
  * on failure. */
 json_t *qg_body_pairs(struct qg_body *body, const char *key, struct qg_err *err) QG_MUST_CHECK;
 
+/* True for two spellings of one word: `-` and `_` are the same. */
+bool qg_body_same_key(const char *a, const char *b);
+
 /* True where `flag` stands in the list (or is the text) under `flags`. */
 int qg_body_flag(struct qg_body *body, const char *flag, bool *out, struct qg_err *err);
 

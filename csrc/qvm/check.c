@@ -10,6 +10,7 @@
 #include <strings.h>
 
 static const char *const keys[] = {"flags", "check", NULL};
+static const char *const flags[] = {"quiet", "template", NULL};
 
 static int existence_need(struct qg_block *block, struct qg_need *need, struct qg_err *err) {
     bool template;
@@ -27,6 +28,7 @@ static int existence_need(struct qg_block *block, struct qg_need *need, struct q
 static int is_there(struct qg_job *job, struct qg_block *block, bool *there, struct qg_err *err) {
     bool template;
     if (qg_body_flag(&block->body, "template", &template, err) < 0 ||
+        qg_job_know_flags(job, block, flags, err) < 0 ||
         qg_body_use(&block->body, "check", err) < 0)
         return -1;
     *there =

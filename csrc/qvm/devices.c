@@ -580,7 +580,7 @@ static int answer(struct qg_job *job, struct qg_block *block, struct qg_err *err
     QG_AUTO(json) json_t *classes = classes_to_list(job, block, err);
     QG_AUTO(json) json_t *data = qg_value_array(err);
     const struct qg_want want = {.classes = classes};
-    if (!classes || !data || qg_run_observe_more(job->run, &job->qube, &want, job->test, err) < 0)
+    if (!classes || !data || qg_job_observe_more(job, &want, err) < 0)
         return -1;
     size_t i;
     json_t *class;
@@ -645,9 +645,12 @@ static int devices_plan(struct qg_job *job, struct qg_block *block, struct qg_er
         return answer(job, block, err);
     if (empty)
         return qg_block_say(block, err, "[SKIP] No devices given");
-    return plan_detach(job, block, detach, detached, err) < 0
-               ? -1
-               : plan_attach(job, block, attach, detached, err);
+    if (plan_detach(job, block, detach, detached, err) < 0 ||
+        plan_attach(job, block, attach, detached, err) < 0)
+        return -1;
+    struct qg_block *prefs = job->pvh;
+    job->pvh = NULL;
+    return prefs ? qg_prefs_plan_pvh(job, prefs, err) : 0;
 }
 
 const struct qg_action qg_action_devices = {"devices", keys, devices_need, devices_plan};

@@ -44,7 +44,6 @@ QG_QVM_FUNCTION(exists)
 QG_QVM_FUNCTION(missing)
 QG_QVM_FUNCTION(running)
 QG_QVM_FUNCTION(halted)
-QG_QVM_FUNCTION(state)
 QG_QVM_FUNCTION(present)
 QG_QVM_FUNCTION(prefs)
 QG_QVM_FUNCTION(devices)
@@ -77,6 +76,30 @@ static int function_check(struct qg_run *run, const json_t *args, struct qg_repo
         return run_one(run, &qg_action_missing, args, report, err);
     return qg_err_set(err, QG_ERR_INVALID, "check: '%s' is not exists or missing",
                       word ? word : "?");
+}
+
+/* qvm.state: the words, or upstream's key `state`, which a state's body cannot have. */
+static int function_state(struct qg_run *run, const json_t *args, struct qg_report *report,
+                          struct qg_err *err) {
+    const json_t *given = json_object_get(args, "body");
+    QG_AUTO(json) json_t *body = json_array();
+    QG_AUTO(json) json_t *with = json_copy(qg_value_mutable(args));
+    size_t i;
+    json_t *item;
+    if (!body || !with)
+        return qg_err_oom(err);
+    if (!json_is_array(given))
+        return run_one(run, &qg_action_state, args, report, err);
+    json_array_foreach(qg_value_mutable(given), i, item) {
+        json_t *words = json_object_get(item, "state");
+        if (json_array_append(body, item) < 0 ||
+            (words && (json_is_array(words) ? json_array_extend(body, words)
+                                            : json_array_append(body, words)) < 0))
+            return qg_err_oom(err);
+    }
+    if (qg_value_set_take(with, "body", QG_STEAL(body), err) < 0)
+        return -1;
+    return run_one(run, &qg_action_state, with, report, err);
 }
 
 static const struct qg_action *action_named(const char *name) {

@@ -10,6 +10,12 @@
 static const char *const start_keys[] = {"drive", "hddisk",  "cdrom", "custom-config",
                                          "flags", "timeout", NULL};
 static const char *const stop_keys[] = {"exclude", "flags", "timeout", NULL};
+static const char *const kill_keys[] = {"flags", NULL};
+static const char *const pause_keys[] = {"timeout", NULL};
+
+/* Those of upstream's; some say what is so anyway. */
+static const char *const start_flags[] = {"quiet", "debug", "install-windows-tools", NULL};
+static const char *const stop_flags[] = {"quiet", "wait", "force", "all", "kill", NULL};
 
 static int power_need(struct qg_block *block, struct qg_need *need, struct qg_err *err) {
     (void)block;
@@ -46,6 +52,14 @@ int qg_power_check_timeout(long long timeout, struct qg_err *err) {
                : qg_err_set(err, QG_ERR_INVALID,
                             "timeout: %lld is not a number of seconds from 1 to %d", timeout,
                             QG_POWER_TIMEOUT_MAX_S);
+}
+
+/* The seconds to wait, 0 where none are given: the usual ones. */
+static int take_timeout(struct qg_body *body, long long *timeout, struct qg_err *err) {
+    struct qg_err ignored = {0};
+    if (qg_body_int(body, "timeout", 0, timeout, err) < 0)
+        return -1;
+    return qg_body_get(body, "timeout", &ignored) ? qg_power_check_timeout(*timeout, err) : 0;
 }
 
 static bool is_state(const struct qg_job *job, const char *state) {
@@ -92,12 +106,9 @@ int qg_power_plan_start(struct qg_job *job, struct qg_block *block, long long ti
 static int start_plan(struct qg_job *job, struct qg_block *block, struct qg_err *err) {
     bool exists;
     long long timeout;
-    struct qg_err ignored = {0};
     if (refuse_start_options(&block->body, err) < 0 ||
-        qg_body_use(&block->body, "flags", err) < 0 ||
-        qg_body_int(&block->body, "timeout", 0, &timeout, err) < 0 ||
-        (qg_body_get(&block->body, "timeout", &ignored) &&
-         qg_power_check_timeout(timeout, err) < 0) ||
+        qg_job_know_flags(job, block, start_flags, err) < 0 ||
+        take_timeout(&block->body, &timeout, err) < 0 ||
         qg_job_must_exist(job, block, &exists, err) < 0)
         return -1;
     return exists ? qg_power_plan_start(job, block, timeout, err) : 0;
@@ -131,7 +142,8 @@ static int is_off(struct qg_job *job, struct qg_block *block, bool *off, struct 
 static int shutdown_plan(struct qg_job *job, struct qg_block *block, struct qg_err *err) {
     bool off;
     QG_AUTO(json) json_t *options = shutdown_options(block, err);
-    if (!options || qg_body_use(&block->body, "exclude", err) < 0)
+    if (!options || qg_body_use(&block->body, "exclude", err) < 0 ||
+        qg_job_know_flags(job, block, stop_flags, err) < 0)
         return -1;
     bool now = json_is_true(json_object_get(options, "now"));
     if (!now && !job->test &&
@@ -153,15 +165,19 @@ static int shutdown_plan(struct qg_job *job, struct qg_block *block, struct qg_e
 
 static int kill_plan(struct qg_job *job, struct qg_block *block, struct qg_err *err) {
     bool off;
-    if (qg_body_use(&block->body, "flags", err) < 0 || is_off(job, block, &off, err) < 0)
+    if (qg_job_know_flags(job, block, stop_flags, err) < 0 || is_off(job, block, &off, err) < 0)
         return -1;
     return off ? 0 : add_power_step(job, block, QG_STEP_KILL, NULL, "Halted", err);
 }
 
 static int pause_plan(struct qg_job *job, struct qg_block *block, struct qg_err *err) {
     bool exists;
-    if (settle(job, block, 0, &exists, err) < 0 || !exists)
-        return exists ? -1 : 0;
+    long long timeout;
+    if (take_timeout(&block->body, &timeout, err) < 0 ||
+        settle(job, block, timeout, &exists, err) < 0)
+        return -1;
+    if (!exists)
+        return 0;
     if (!is_state(job, "Running"))
         return qg_block_say(block, err, "[SKIP] %s: not running", job->qube.power);
     return add_power_step(job, block, QG_STEP_PAUSE, NULL, "Paused", err);
@@ -169,8 +185,12 @@ static int pause_plan(struct qg_job *job, struct qg_block *block, struct qg_err 
 
 static int unpause_plan(struct qg_job *job, struct qg_block *block, struct qg_err *err) {
     bool exists;
-    if (settle(job, block, 0, &exists, err) < 0 || !exists)
-        return exists ? -1 : 0;
+    long long timeout;
+    if (take_timeout(&block->body, &timeout, err) < 0 ||
+        settle(job, block, timeout, &exists, err) < 0)
+        return -1;
+    if (!exists)
+        return 0;
     if (!is_state(job, "Paused"))
         return qg_block_say(block, err, "[SKIP] %s: not paused", job->qube.power);
     return add_power_step(job, block, QG_STEP_UNPAUSE, NULL, "Running", err);
@@ -178,6 +198,6 @@ static int unpause_plan(struct qg_job *job, struct qg_block *block, struct qg_er
 
 const struct qg_action qg_action_start = {"start", start_keys, power_need, start_plan};
 const struct qg_action qg_action_shutdown = {"shutdown", stop_keys, power_need, shutdown_plan};
-const struct qg_action qg_action_kill = {"kill", stop_keys, power_need, kill_plan};
-const struct qg_action qg_action_pause = {"pause", NULL, power_need, pause_plan};
-const struct qg_action qg_action_unpause = {"unpause", NULL, power_need, unpause_plan};
+const struct qg_action qg_action_kill = {"kill", kill_keys, power_need, kill_plan};
+const struct qg_action qg_action_pause = {"pause", pause_keys, power_need, pause_plan};
+const struct qg_action qg_action_unpause = {"unpause", pause_keys, power_need, unpause_plan};

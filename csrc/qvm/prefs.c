@@ -8,6 +8,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 /* What upstream's prefs knows, its other names for properties first. */
 static const struct {
@@ -70,7 +71,10 @@ struct setting {
     int rank;                           /* lower ones are written first */
 };
 
-enum { SETTINGS_MAX = 128 };
+enum {
+    SETTINGS_MAX = 128,
+    PVH_RANK = 7, /* of virt_mode pvh, for which PCI devices have to be gone */
+};
 
 struct settings {
     struct setting items[SETTINGS_MAX];
@@ -164,6 +168,10 @@ static bool lowers(const struct qg_property *property, const char *value) {
            then < now;
 }
 
+static bool is_pvh(const char *name, const char *value) {
+    return value && strcmp(name, "virt_mode") == 0 && strcasecmp(value, "pvh") == 0;
+}
+
 /* What has to be written before what; equal ones keep the user's order. A value that others of the
  * state need (a network to be given, dispvms to be allowed, hvm for devices) comes first, taking it
  * away comes last. */
@@ -174,7 +182,7 @@ static int rank_of(const char *name, const struct qg_property *property, const c
     if (strcmp(name, "provides_network") == 0 || strcmp(name, "template_for_dispvms") == 0)
         return on ? 1 : 9;
     if (strcmp(name, "virt_mode") == 0)
-        return 2;
+        return is_pvh(name, value) ? PVH_RANK : 2;
     if (strcmp(name, "maxmem") == 0)
         return 4;
     if (strcmp(name, "memory") == 0)
@@ -279,6 +287,51 @@ static int plan_ranks(struct qg_job *job, struct qg_block *block, const struct s
     return 0;
 }
 
+int qg_prefs_plan_pvh(struct qg_job *job, struct qg_block *block, struct qg_err *err) {
+    const struct qg_property *property = qg_properties_find(&job->qube.properties, "virt_mode");
+    char value[] = "pvh";
+    const struct setting setting = {.key = "virt_mode", .property = property, .value = value};
+    QG_AUTO(json) json_t *classes = json_pack("[s]", "pci");
+    const struct qg_want want = {.classes = classes};
+    if (!classes)
+        return qg_err_oom(err);
+    if (!qg_qube_assignments(&job->qube, "pci") && !is_as_wanted(&setting) &&
+        qg_job_observe_more(job, &want, err) < 0)
+        return -1;
+    const json_t *assigned = qg_qube_assignments(&job->qube, "pci");
+    if (json_array_size(assigned))
+        return qg_err_set(
+            err, QG_ERR_INVALID,
+            "virt_mode: pvh and PCI devices (%s: %s%s) contradict each other: qubesd has them with "
+            "hvm and pv only",
+            json_object_get(block->body.keys, "pcidevs") ? "pcidevs" : "devices",
+            qg_value_get_text(json_array_get(assigned, 0), "port_id"),
+            json_array_size(assigned) > 1 ? ", ..." : "");
+    return plan_setting(job, block, &setting, err);
+}
+
+/* What the devices of the same state leave assigned is known only when they are planned. */
+static bool devices_follow(const struct qg_job *job, const struct qg_block *block) {
+    for (const struct qg_block *next = block + 1; next < job->blocks + job->count; next++)
+        if (next->action == &qg_action_devices)
+            return true;
+    return false;
+}
+
+/* virt_mode pvh, where it is wanted: now, or behind the devices. */
+static int plan_mode(struct qg_job *job, struct qg_block *block, const struct settings *settings,
+                     struct qg_err *err) {
+    bool wanted = false;
+    for (size_t i = 0; i < settings->count; i++)
+        wanted = wanted || settings->items[i].rank == PVH_RANK;
+    if (!wanted)
+        return 0;
+    if (!devices_follow(job, block))
+        return qg_prefs_plan_pvh(job, block, err);
+    job->pvh = block;
+    return 0;
+}
+
 /* True for a bare `get`, `list` or words: the values are asked for, nothing is to be set. */
 static bool is_asking(const struct settings *settings, const struct qg_block *block) {
     return settings->count == 0 && !json_object_get(block->body.keys, "pcidevs") &&
@@ -345,9 +398,10 @@ static int prefs_plan(struct qg_job *job, struct qg_block *block, struct qg_err 
     }
     if (is_asking(&settings, block))
         return answer(job, block, err);
-    if (plan_ranks(job, block, &settings, 0, 6, err) < 0 || qg_assign_pcidevs(job, block, err) < 0)
+    if (plan_ranks(job, block, &settings, 0, PVH_RANK - 1, err) < 0 ||
+        qg_assign_pcidevs(job, block, err) < 0 || plan_mode(job, block, &settings, err) < 0)
         return -1;
-    return plan_ranks(job, block, &settings, 7, 9, err);
+    return plan_ranks(job, block, &settings, PVH_RANK + 1, 9, err);
 }
 
 const struct qg_action qg_action_prefs = {"prefs", keys, prefs_need, prefs_plan};

@@ -12,10 +12,14 @@ static const char *const keys[] = {"template", "label", "class",          "mem",
                                    "memory",   "vcpus", "root-move-from", "root-copy-from",
                                    "flags",    NULL};
 
+static const char *const flags[] = {"proxy",      "net",   "hvm", "hvm-template",
+                                    "standalone", "quiet", NULL};
+
 /* What the body asks for. Texts are owned. */
 struct wish {
     char *template, *label, *klass, *memory, *vcpus;
     bool hvm, net, proxy;
+    bool chosen; /* the class was named, and is not just the usual one */
     bool strict; /* another class or template is an error */
 };
 
@@ -56,6 +60,7 @@ static int take_class(struct qg_body *body, struct wish *wish, struct qg_err *er
         qg_body_flag(body, "standalone", &standalone, err) < 0 ||
         take_text(body, "class", &wish->klass, err) < 0)
         return -1;
+    wish->chosen = template || standalone || wish->klass;
     const char *forced = template ? "TemplateVM" : standalone ? "StandaloneVM" : NULL;
     if (!forced && wish->klass)
         return 0;
@@ -107,7 +112,8 @@ static int say_differing(struct qg_block *block, const struct qg_qube *qube, con
         return 0;
     return qg_block_say(
         block, err, "It differs: %s is %s, not %s (present does not change a qube that is there)",
-        strcmp(name, "klass") == 0 ? "class" : name, property->value, wanted);
+        strcmp(name, "klass") == 0 ? "class" : name, *property->value ? property->value : "none",
+        *wanted ? wanted : "none");
 }
 
 /* For whoever needs just this class and template (qvm_gpu.present): neither can be changed. */
@@ -128,12 +134,16 @@ static int compare(struct qg_job *job, struct qg_block *block, const struct wish
                          check_same(&job->qube, "template", wish->template, err) < 0))
         return -1;
     if (qg_block_say(block, err, "[SKIP] A VM with the name '%s' already exists.", job->name) < 0 ||
-        say_differing(block, &job->qube, "klass", wish->klass, err) < 0 ||
+        say_differing(block, &job->qube, "klass", wish->chosen ? wish->klass : NULL, err) < 0 ||
         say_differing(block, &job->qube, "template", wish->template, err) < 0 ||
         say_differing(block, &job->qube, "label", wish->label, err) < 0 ||
-        say_differing(block, &job->qube, "memory", wish->memory, err) < 0)
+        say_differing(block, &job->qube, "memory", wish->memory, err) < 0 ||
+        say_differing(block, &job->qube, "vcpus", wish->vcpus, err) < 0 ||
+        say_differing(block, &job->qube, "virt_mode", wish->hvm ? "hvm" : NULL, err) < 0 ||
+        say_differing(block, &job->qube, "provides_network",
+                      wish->net || wish->proxy ? "True" : NULL, err) < 0)
         return -1;
-    return say_differing(block, &job->qube, "vcpus", wish->vcpus, err);
+    return say_differing(block, &job->qube, "netvm", wish->net ? "" : NULL, err);
 }
 
 /* A property of the new qube. It is part of the creation, as nothing sets it on a later run. */
@@ -174,7 +184,8 @@ static bool has_properties(const struct wish *wish) {
 
 static int present_plan(struct qg_job *job, struct qg_block *block, struct qg_err *err) {
     QG_AUTO(wish) struct wish wish = {0};
-    if (take_wish(&block->body, &wish, err) < 0 || qg_create_resume(job, block, err) < 0)
+    if (take_wish(&block->body, &wish, err) < 0 || qg_job_know_flags(job, block, flags, err) < 0 ||
+        qg_create_resume(job, block, err) < 0)
         return -1;
     if (job->qube.exists)
         return compare(job, block, &wish, err);

@@ -10,10 +10,18 @@
 #include <string.h>
 
 static const char *const absent_keys[] = {"flags", "shutdown", "timeout", NULL};
-static const char *const clone_keys[] = {"source",  "label", "class",    "path",
-                                         "devices", "flags", "shutdown", NULL};
+static const char *const clone_keys[] = {"source", "label",    "class",   "path", "devices",
+                                         "flags",  "shutdown", "timeout", NULL};
 
-enum { SHUTDOWN_TIMEOUT_S = 60 };
+static const char *const absent_flags[] = {"just-db", "force-root", "quiet", "shutdown", NULL};
+static const char *const clone_flags[] = {"shutdown", "quiet", "force-root", NULL};
+
+/* How long a shutdown may take before the qube counts as one that does not go. */
+static int take_timeout(struct qg_body *body, long long *timeout, struct qg_err *err) {
+    return qg_body_int(body, "timeout", QG_SHUTDOWN_TIMEOUT_S, timeout, err) < 0
+               ? -1
+               : qg_power_check_timeout(*timeout, err);
+}
 
 static int absent_need(struct qg_block *block, struct qg_need *need, struct qg_err *err) {
     (void)block;
@@ -24,12 +32,13 @@ static int absent_need(struct qg_block *block, struct qg_need *need, struct qg_e
 }
 
 /* A running qube is shut down first, and killed if it does not go (as upstream's absent does). */
-static int stop_first(struct qg_job *job, struct qg_block *block, struct qg_err *err) {
+static int stop_first(struct qg_job *job, struct qg_block *block, long long timeout,
+                      struct qg_err *err) {
     if (strcmp(job->qube.power, "Halted") == 0)
         return 0;
     bool paused = strcmp(job->qube.power, "Paused") == 0;
     json_t *options =
-        json_pack("{s:b, s:b, s:i}", "force", 1, "kill", 1, "timeout", SHUTDOWN_TIMEOUT_S);
+        json_pack("{s:b, s:b, s:I}", "force", 1, "kill", 1, "timeout", (json_int_t)timeout);
     QG_AUTO(json) json_t *old = qg_value_text(job->qube.power, err);
     if (!options || !old)
         return qg_err_oom(err);
@@ -41,8 +50,10 @@ static int stop_first(struct qg_job *job, struct qg_block *block, struct qg_err 
 static int absent_plan(struct qg_job *job, struct qg_block *block, struct qg_err *err) {
     if (strcmp(job->name, "dom0") == 0)
         return qg_err_set(err, QG_ERR_INVALID, "name: dom0 cannot be removed");
-    if (qg_body_use(&block->body, "flags", err) < 0 ||
-        qg_body_use(&block->body, "shutdown", err) < 0)
+    long long timeout;
+    if (qg_job_know_flags(job, block, absent_flags, err) < 0 ||
+        qg_body_use(&block->body, "shutdown", err) < 0 ||
+        take_timeout(&block->body, &timeout, err) < 0)
         return -1;
     if (!job->test && qg_power_settle(job->run, &job->qube, QG_SETTLE_TIMEOUT_S, err) < 0)
         return -1;
@@ -50,7 +61,7 @@ static int absent_plan(struct qg_job *job, struct qg_block *block, struct qg_err
         return qg_block_say(block, err, "[SKIP] The VM with the name '%s' is already missing.",
                             job->name);
     QG_AUTO(json) json_t *old = qg_value_text(qg_qube_class(&job->qube), err);
-    if (!old || stop_first(job, block, err) < 0 ||
+    if (!old || stop_first(job, block, timeout, err) < 0 ||
         qg_block_say(block, err, "%s qube %s", job->test ? "Would remove" : "Removed", job->name) <
             0)
         return -1;
@@ -82,20 +93,20 @@ static char *source_of(struct qg_block *block, struct qg_err *err) {
     return NULL;
 }
 
-/* What is running is cloned as its volumes were last saved; with the flag it is shut down before.
- */
+/* What is running is cloned as its volumes were last saved; with a timeout (s) it is shut down
+ * before. */
 static int check_source(struct qg_job *job, struct qg_block *block, const char *source,
-                        bool shutdown, struct qg_qube *qube, struct qg_err *err) {
+                        long long timeout, struct qg_qube *qube, struct qg_err *err) {
     const struct qg_want want = {.properties = true, .power = true};
     if (qg_run_observe(job->run, source, &want, false, job->test, qube, err) < 0)
         return -1;
     if (!qube->exists || strcmp(qube->power, "Halted") == 0)
         return 0;
-    if (!shutdown)
+    if (!timeout)
         return qg_job_warn(job, err,
                            "Source %s is %s: it is cloned as it was when it last shut down.",
                            source, qube->power);
-    json_t *options = json_pack("{s:b, s:i}", "force", 1, "timeout", SHUTDOWN_TIMEOUT_S);
+    json_t *options = json_pack("{s:b, s:I}", "force", 1, "timeout", (json_int_t)timeout);
     struct qg_step *step =
         options ? qg_plan_add(&job->plan, QG_STEP_SHUTDOWN, qube, NULL, NULL, options, err) : NULL;
     if (!step)
@@ -108,9 +119,12 @@ static int check_source(struct qg_job *job, struct qg_block *block, const char *
 
 static int clone_plan(struct qg_job *job, struct qg_block *block, struct qg_err *err) {
     bool shutdown, flagged, devices;
+    long long timeout;
     QG_AUTO_STR char *source = source_of(block, err);
     if (!source || qg_body_bool(&block->body, "shutdown", false, &shutdown, err) < 0 ||
         qg_body_flag(&block->body, "shutdown", &flagged, err) < 0 ||
+        qg_job_know_flags(job, block, clone_flags, err) < 0 ||
+        take_timeout(&block->body, &timeout, err) < 0 ||
         qg_body_bool(&block->body, "devices", false, &devices, err) < 0)
         return -1;
     if (!qg_value_is_empty(qg_body_get(&block->body, "path", err)))
@@ -123,7 +137,7 @@ static int clone_plan(struct qg_job *job, struct qg_block *block, struct qg_err 
         return qg_block_say(block, err, "[SKIP] A VM with the name '%s' already exists.",
                             job->name);
     QG_AUTO(qube) struct qg_qube qube = {0};
-    if (check_source(job, block, source, shutdown || flagged, &qube, err) < 0)
+    if (check_source(job, block, source, shutdown || flagged ? timeout : 0, &qube, err) < 0)
         return -1;
     QG_AUTO_STR char *klass = strdup(qube.exists ? qg_qube_class(&qube) : "StandaloneVM");
     const char *label = qg_properties_value(&qube.properties, "label");

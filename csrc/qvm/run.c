@@ -24,6 +24,20 @@ static const struct {
     {"no-color-output", "--no-color-output"},
 };
 
+/* All that upstream takes. */
+static const char *const known_flags[] = {"quiet",
+                                          "auto",
+                                          "tray",
+                                          "all",
+                                          "pause",
+                                          "unpause",
+                                          "pass-io",
+                                          "nogui",
+                                          "filter-escape-chars",
+                                          "no-filter-escape-chars",
+                                          "no-color-output",
+                                          NULL};
+
 /* Those that it has no more: upstream's run fails on them. */
 static const char *const gone[] = {"tray", "pause", "unpause"};
 
@@ -42,6 +56,8 @@ static int add_text(json_t *argv, json_t *text, struct qg_err *err) {
 
 static int add_flags(struct qg_job *job, struct qg_block *block, json_t *argv, struct qg_err *err) {
     bool given;
+    if (qg_job_know_flags(job, block, known_flags, err) < 0)
+        return -1;
     for (size_t i = 0; i < QG_ARRAY_LEN(flags); i++) {
         if (qg_body_flag(&block->body, flags[i].flag, &given, err) < 0 ||
             (given && add_text(argv, qg_value_text(flags[i].option, err), err) < 0))

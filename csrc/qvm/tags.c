@@ -96,10 +96,25 @@ static int plan_tags(struct qg_job *job, struct qg_block *block, const json_t *n
     return 0;
 }
 
+/* The first word says what the others are for. */
+static int check_verb(const struct qg_block *block, struct qg_err *err) {
+    const json_t *first = json_array_get(block->body.words, 0);
+    const char *verb = json_string_value(first);
+    for (const char *const *key = keys; verb && *key; key++)
+        if (strcmp(*key, verb) == 0)
+            return 0;
+    return first ? qg_err_set(err, QG_ERR_INVALID,
+                              "tags: '%.60s' is not add, present, del, absent or list",
+                              verb ? verb : qg_value_type_name(first))
+                 : 0;
+}
+
 static int tags_plan(struct qg_job *job, struct qg_block *block, struct qg_err *err) {
     bool exists;
     if (qg_job_must_exist(job, block, &exists, err) < 0 || !exists)
         return exists ? -1 : 0;
+    if (check_verb(block, err) < 0)
+        return -1;
     QG_AUTO(json) json_t *add = names_of(block, "add", "present", err);
     QG_AUTO(json) json_t *del = names_of(block, "del", "absent", err);
     QG_AUTO(json) json_t *before = sorted_tags(&job->qube, err);

@@ -221,14 +221,18 @@ def clone(vmname, *varargs, **kwargs):
     """
     Clone a qube: settings, features, tags, notes, firewall and volumes.
 
-    source: the qube to clone. devices: also its assignments. shutdown: shut the source down first.
+    source: the qube to clone. devices: also its assignments. shutdown: shut the source down first;
+    timeout: seconds that it may take, 60. Of two words the first is the source, as upstream has it.
 
     CLI Example:
 
     .. code-block:: bash
 
+        salt-call --local qvm.clone mail mail2
         salt-call --local qvm.clone mail2 source=mail
     """
+    if varargs and "source" not in kwargs:
+        vmname, varargs = varargs[0], (vmname, *varargs[1:])
     return _call("clone", vmname, varargs, kwargs)
 
 
