@@ -85,7 +85,15 @@ static int gather_needs(struct qg_job *job, size_t from, struct qg_need *need, s
     return 0;
 }
 
-/* Keys that no action looked at do not fail a state, but are named. */
+static bool is_known_key(const struct qg_action *action, const char *name) {
+    for (const char *const *key = action->keys; key && *key; key++)
+        if (qg_body_same_key(*key, name))
+            return true;
+    return false;
+}
+
+/* Keys that no action looked at do not fail a state, but are named. Known ones were left aside
+ * where there is no qube. */
 static int warn_unused(struct qg_job *job, const struct qg_block *block, struct qg_err *err) {
     QG_AUTO(json) json_t *unused = qg_body_unused(&block->body, err);
     size_t i;
@@ -96,6 +104,8 @@ static int warn_unused(struct qg_job *job, const struct qg_block *block, struct 
         return 0; /* it names its own, with the qube's properties in mind */
     json_array_foreach(unused, i, key) {
         const char *name = json_string_value(key);
+        if (is_known_key(block->action, name))
+            continue;
         const char *near = block->action->keys ? qg_text_nearest(name, block->action->keys) : NULL;
         if (qg_job_warn(job, err, "Unknown key ignored: %s: %s%s%s%s", block->action->name, name,
                         near ? " (did you mean " : "", near ? near : "", near ? "?)" : "") < 0)

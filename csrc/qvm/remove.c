@@ -10,8 +10,8 @@
 #include <string.h>
 
 static const char *const absent_keys[] = {"flags", "shutdown", "timeout", NULL};
-static const char *const clone_keys[] = {"source", "label",    "class",   "path", "devices",
-                                         "flags",  "shutdown", "timeout", NULL};
+static const char *const clone_keys[] = {"source",   "path",    "devices", "flags",
+                                         "shutdown", "timeout", NULL};
 
 static const char *const absent_flags[] = {"just-db", "force-root", "quiet", "shutdown", NULL};
 static const char *const clone_flags[] = {"shutdown", "quiet", "force-root", NULL};

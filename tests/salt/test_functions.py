@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Each state of qvm and qvm_gpu from nothing, again and dry, and what it says to wrong input.
+
+Failing at each of its calls is tried in tests/faults, on the same scenarios.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+from rig import REPOSITORY, three_runs
+
+sys.path[:0] = [str(REPOSITORY / "tests" / each) for each in ("faults", "docs")]
+
+from examples import functions
+from scenarios import SCENARIOS
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+def test_dry_first_second(quick, sandbox, scenario):
+    for call in scenario.before:
+        sandbox.ok(*call)
+    (state,) = three_runs(quick, sandbox, scenario.sls)
+    assert state["changes"] and state["comment"]
+
+
+WRONG = {
+    "exists": [([{"flags": {"template": True}}], ["flags", "a list of names"])],
+    "missing": [([{"flags": [["quiet"]]}], ["flags", "a list of names"])],
+    "running": [([], ["does not exist"])],
+    "halted": [([], ["name", "bad name"])],
+    "start": [
+        ([], ["does not exist"]),
+        ([{"timeout": 0}], ["timeout", "from 1 to"]),
+        ([{"timeout": "soon"}], ["timeout", "a whole number"]),
+        ([{"drive": "cdrom:dom0:/dev/sr0"}], ["drive", "qvm-start"]),
+        ([{"hddisk": "x"}], ["hddisk", "qvm-start"]),
+        ([{"cdrom": "x"}], ["cdrom", "qvm-start"]),
+        ([{"custom-config": "/x"}], ["custom_config"]),
+    ],
+    "shutdown": [([{"timeout": -1}], ["timeout", "-1"]), ([{"timeout": []}], ["timeout"])],
+    "kill": [([{"flags": {"a": 1}}], ["flags"])],
+    "pause": [([], ["does not exist"]), ([{"timeout": 1e9}], ["timeout"])],
+    "unpause": [([], ["does not exist"]), ([{"timeout": "x"}], ["timeout"])],
+    "present": [
+        ([{"label": ["red"]}], ["label", "one value"]),
+        ([{"label": "red"}, {"mem": 0}], ["mem", "above zero"]),
+        ([{"label": "red"}, {"class": "Appvm"}], ["did you mean AppVM"]),
+        ([{"label": "red"}, {"root-move-from": "/x"}], ["root_move_from", "qvm-volume import"]),
+        ([{"label": "red"}, {"flags": {"net": True}}], ["flags"]),
+    ],
+    "absent": [([{"timeout": 0}], ["timeout"]), ([{"flags": 5.5}, {"timeout": {}}], ["timeout"])],
+    "clone": [
+        ([], ["source", "missing"]),
+        ([{"source": "nosuch"}], ["nosuch"]),
+        ([{"source": "new"}], ["cloned to itself"]),
+        ([{"source": ["work"]}], ["source", "one value"]),
+        ([{"source": "work"}, {"path": "/x"}], ["path"]),
+        ([{"source": "work"}, {"devices": "some"}], ["devices", "true or false"]),
+        ([{"source": "work"}, {"timeout": 0}], ["timeout"]),
+    ],
+    "run": [
+        ([], ["cmd", "missing"]),
+        ([{"cmd": "ls"}], ["does not exist"]),
+        ([{"cmd": "ls"}, {"flags": ["all"]}], ["all", "one qube"]),
+        ([{"cmd": "ls"}, {"user": ["x"]}], ["user", "one value"]),
+        ([{"cmd": "ls"}, {"timeout": 0}], ["timeout"]),
+    ],
+    "prefs": [([{"memory": 500}], ["does not exist"]), ([{"set": ["x"]}], ["set", "name: value"])],
+    "devices": [([{"attach": ["x"]}], ["CLASS:BACKEND:PORT"]), ([{"list": []}], ["not exist"])],
+    "service": [([{"enable": [[]]}], ["enable", "list of names"])],
+    "features": [([{"set": [{"a": {}}]}], ["set", "name: value"])],
+    "tags": [([{"add": ["a+b"]}], ["a+b"]), ([{"add": [{"a": "b"}]}], ["add", "list of names"])],
+    "firewall": [([{"set": ["action=maybe"]}], ["action=maybe"])],
+    "template_installed": [
+        ([{"fromrepo": "a b"}], ["fromrepo", "blank"]),
+        ([{"pool": [1]}], ["pool", "one value"]),
+        ([{"timeout": 0}], ["timeout"]),
+    ],
+    "vm": [
+        ([{"prefs": [[]]}], ["qvm.prefs", "list inside a list"]),
+        ([{"presnt": []}], ["Unknown action keyword: presnt (did you mean present?)"]),
+        ([{"actions": [1]}], ["actions"]),
+        ([{"prefs": []}, {"actions": ["features"]}], ["Unknown action keyword: prefs"]),
+        ([{"present": [{"label": "red"}, {"label": ["x"]}]}], ["qvm.present", "label"]),
+    ],
+}  # fmt: skip
+
+NAMES = {"halted": "bad name", "tags": "work", "firewall": "work"}
+
+
+@pytest.mark.parametrize("function", WRONG)
+def test_wrong_input_is_told_and_nothing_written(quick, sandbox, function):
+    for body, words in WRONG[function]:
+        for test in (True, False):
+            state = quick.one(f"qvm.{function}", NAMES.get(function, "new"), body, test)
+            if not (test and "nosuch" in words):  # something else may make it until then
+                assert state["result"] is False, (body, state)
+            assert "Traceback" not in state["comment"] and state["comment"].isascii()
+            for word in words:
+                assert word in state["comment"], (body, state["comment"])
+    assert not sandbox.writing_calls()
+
+
+def test_every_state_is_given_wrong_input():
+    assert set(WRONG) == {each.name for each in functions("states") if each.module == "qvm"}
+
+
+@pytest.mark.parametrize(
+    ("function", "body", "words"),
+    [
+        (
+            "present",
+            [{"flags": ["standalon", "net"]}],
+            "present: standalon (did you mean standalone?)",
+        ),
+        ("exists", [{"flags": ["templates"]}], "exists: templates (did you mean template?)"),
+        ("start", [{"flags": "no-guid"}], "start: no-guid"),
+        ("shutdown", [{"flags": ["forced"]}], "shutdown: forced (did you mean force?)"),
+        ("absent", [{"flags": ["jst-db"]}], "absent: jst-db (did you mean just-db?)"),
+        ("kill", [{"flags": ["now"]}], "kill: now"),
+    ],
+)
+def test_flags_that_nobody_knows_are_named(quick, sandbox, function, body, words):
+    """Upstream ignores them in silence, and makes an AppVM of what was to be standalone."""
+    state = quick.one(f"qvm.{function}", "work", body, test=True)
+    assert state["result"] is not False and f"Unknown flag ignored: {words}" in state["comment"]
+
+
+def test_a_flag_may_have_either_spelling(quick, sandbox):
+    body = [{"label": "red"}, {"template": "fedora-41-xfce"}, {"flags": ["hvm_template"]}]
+    state = quick.one("qvm.present", "new", body, test=True)
+    assert state["changes"]["qvm.present"]["new"]["new"]["class"] == "TemplateVM"
+    assert "Unknown" not in state["comment"]
