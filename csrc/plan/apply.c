@@ -226,7 +226,8 @@ static size_t creation_before(const struct qg_plan *plan, size_t at) {
 
 static enum qg_outcome outcome_of(struct qg_run *run, const struct qg_step *step,
                                   const struct qg_err *failure) {
-    bool matters = step->path || step->kind == QG_STEP_CREATE;
+    /* a program's end is known, and qubesd cannot tell more of it */
+    bool matters = step->kind == QG_STEP_CREATE || (step->path && step->kind != QG_STEP_PROGRAM);
     return matters && qg_err_is_uncertain(failure) ? qg_step_outcome(run, step)
                                                    : QG_OUTCOME_NOT_DONE;
 }
