@@ -71,6 +71,9 @@ static bool is_known_flag(const char *flag, const char *const *known) {
 int qg_job_know_flags(struct qg_job *job, struct qg_block *block, const char *const *known,
                       struct qg_err *err) {
     QG_AUTO(json) json_t *flags = qg_body_names(&block->body, "flags", err);
+    struct qg_err ignored = {0};
+    for (const char *const *flag = known; *flag; flag++)
+        qg_body_get(&block->body, *flag, &ignored); /* which makes it one that was looked at */
     size_t i;
     json_t *item;
     json_array_foreach(flags, i, item) {

@@ -75,7 +75,7 @@ int qg_block_fail(struct qg_block *block, struct qg_err *err, const char *format
 int qg_job_warn(struct qg_job *job, struct qg_err *err, const char *format, ...) QG_PRINTF(3, 4);
 
 /* Names the flags of the body that are not among the known ones (NULL-terminated): they do nothing
- * and do not fail. */
+ * and do not fail. A known one may stand as a key. */
 int qg_job_know_flags(struct qg_job *job, struct qg_block *block, const char *const *known,
                       struct qg_err *err);
 

@@ -245,6 +245,9 @@ json_t *qg_body_pairs(struct qg_body *body, const char *key, struct qg_err *err)
 int qg_body_flag(struct qg_body *body, const char *flag, bool *out, struct qg_err *err) {
     const json_t *value;
     *out = false;
+    if (find(body, flag, &value, err) < 0 ||
+        (value && qg_body_bool(body, flag, true, out, err) < 0))
+        return -1;
     if (find(body, "flags", &value, err) < 0)
         return -1;
     if (!value) /* as nearly always */

@@ -52,7 +52,8 @@ json_t *qg_body_pairs(struct qg_body *body, const char *key, struct qg_err *err)
 /* True for two spellings of one word: `-` and `_` are the same. */
 bool qg_body_same_key(const char *a, const char *b);
 
-/* True where `flag` stands in the list (or is the text) under `flags`. */
+/* True where `flag` stands in the list (or is the text) under `flags`, or is a key of its own that
+ * is not false. */
 int qg_body_flag(struct qg_body *body, const char *flag, bool *out, struct qg_err *err);
 
 /* Marks a key as looked at. */

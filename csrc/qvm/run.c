@@ -9,8 +9,7 @@
 #include <string.h>
 
 static const char *const keys[] = {"cmd",          "user",  "localcmd", "exclude",
-                                   "color-output", "flags", "auto",     "pass-io",
-                                   "nogui",        "quiet", "timeout",  NULL};
+                                   "color-output", "flags", "timeout",  NULL};
 
 /* Flags that qvm-run of Qubes 4 still has, and what they are called there. */
 static const struct {
