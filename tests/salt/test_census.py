@@ -7,6 +7,8 @@ nothing to do; none starts a process.
 
 from __future__ import annotations
 
+import json
+import os
 import re
 
 import pytest
@@ -16,26 +18,15 @@ from rig import REPOSITORY, three_runs
 FORMULAS = REPOSITORY / "tests" / "data" / "formulas"
 NAMES = sorted(path.stem for path in FORMULAS.glob("*.sls"))
 
-# What formulas in public collections give each function, as they were counted.
-CENSUS = {
-    "present": "label template class mem vcpus flags maxmem",
-    "prefs": (
-        "audiovm label memory maxmem vcpus template include_in_backups autostart netvm "
-        "template_for_dispvms default_dispvm provides_network management_dispvm virt_mode pcidevs "
-        "pci_strictreset kernel guivm kernelopts dispvm_allowed debug"
-    ),
-    "features": "enable disable set ipv6",
-    "service": "enable disable",
-    "tags": "add del present",
-    "clone": "name source",
-    "template_installed": "name fromrepo",
-    "shutdown": "name flags",
-    "start": "name",
-    "absent": "name names",
-    "devices": "attach detach",
-    "firewall": "set",
-    "vm": "names actions require exists present prefs features service tags",
-}
+CENSUS = yaml.safe_load((REPOSITORY / "tests/data/census.yaml").read_text("utf-8"))
+TEXT = CENSUS.pop("text")
+
+# What other files of a collection have: a state to be required, and the macro.
+OTHER = """
+nothing:
+  cmd.wait:
+    - name: "true"
+"""
 
 # What is only there, or only running, because somebody else made it so.
 BEFORE = {
@@ -51,6 +42,7 @@ WARNINGS = {
     "network": {"present: maxmem"},
     "gui": {"present: maxmem"},
     "states": {"features: ipv6"},
+    "classes": {f"present: {key}" for key in ("netvm", "virt_mode", "kernel", "kernelopts")},
 }
 
 
@@ -63,14 +55,30 @@ def feature(sandbox, qube, name):
     return sandbox.ok(f"admin.vm.feature.Get+{name}", qube)
 
 
+@pytest.fixture
+def collection(quick, tmp_path, monkeypatch):
+    """What is around a formula, and dom0's program that templates ask."""
+    quick.write("other.sls", OTHER)
+    quick.write("qvm/template.jinja", (FORMULAS / "qvm/template.jinja").read_text("utf-8"))
+    program = tmp_path / "qubes-prefs"
+    program.write_text("#!/bin/sh\necho fedora-41-xfce\n", "utf-8")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    return quick
+
+
+def formula(name):
+    return (FORMULAS / f"{name}.sls").read_text("utf-8")
+
+
 @pytest.mark.parametrize("name", NAMES)
-def test_three_runs(quick, sandbox, name):
+def test_three_runs(collection, sandbox, name):
     for call in BEFORE.get(name, ()):
         sandbox.ok(*call)
-    text = (FORMULAS / f"{name}.sls").read_text("utf-8")
-    states = three_runs(quick, sandbox, text)
+    text = formula(name)
+    states = three_runs(collection, sandbox, text, templates_may="cmd.shell" in text)
     assert any(state["changes"] for state in states)
-    warned = re.findall(r"Unknown key ignored: (\S+: \S+)", str([s["comment"] for s in states]))
+    warned = re.findall(r"Unknown key ignored: (\S+: \S+)", "\n".join(s["comment"] for s in states))
     assert {re.sub(r"\W+$", "", one) for one in warned} == WARNINGS.get(name, set())
     RIGHT[name](sandbox)
 
@@ -121,7 +129,28 @@ def right_start(sandbox):
     assert sandbox.state()["work"]["power"] == "Running"
 
 
+def right_macro(sandbox):
+    usb = values(sandbox, "sys-usb")
+    assert (usb["netvm"], usb["provides_network"], usb["maxmem"]) == ("", "True", "0")
+    assert usb["template"] == "fedora-41-xfce"  # as qubes-prefs said
+    assert values(sandbox, "work")["memory"] == "700"
+    assert feature(sandbox, "sys-whonix", "whonix-gw") == "1"
+
+
+def right_classes(sandbox):
+    classes = {name: values(sandbox, name)["klass"] for name in
+               ("tpl-own", "whole", "sys-audio", "own-dvm", "own-disp")}  # fmt: skip
+    assert classes == {
+        "tpl-own": "TemplateVM", "whole": "StandaloneVM", "sys-audio": "AppVM",
+        "own-dvm": "AppVM", "own-disp": "DispVM",
+    }  # fmt: skip
+    assert values(sandbox, "whole")["virt_mode"] == "pv"
+    assert values(sandbox, "own-disp")["template"] == "own-dvm"
+
+
 RIGHT = {
+    "macro": right_macro,
+    "classes": right_classes,
     "template": right_template,
     "network": right_network,
     "gui": right_gui,
@@ -131,23 +160,52 @@ RIGHT = {
 }
 
 
-def keys_of(body):
-    """The keys of a body, `-` as `_`."""
-    items = body if isinstance(body, list) else [body]
-    return {key.replace("-", "_") for item in items if isinstance(item, dict) for key in item}
+def canonical(value):
+    """A value that can be looked for: `400` and `"400"` are two."""
+    return json.dumps(value)
 
 
-def test_every_key_is_in_a_formula():
-    used = {}
-    for name in NAMES:
-        text = re.sub(r"{%.*?%}", "", (FORMULAS / f"{name}.sls").read_text("utf-8"))
-        for states in yaml.safe_load(re.sub(r"{{.*?}}", "x", text)).values():
-            ((function, body),) = states.items()
-            used.setdefault(function.removeprefix("qvm."), set()).update(keys_of(body))
-            for item in body if function == "qvm.vm" else ():
-                for action, inner in item.items():
-                    used.setdefault(action, set()).update(keys_of(inner))
-    missing = {
-        function: set(keys.split()) - used.get(function, set()) for function, keys in CENSUS.items()
-    }
-    assert not {function: keys for function, keys in missing.items() if keys}
+def note(found, function, body):
+    """Each key of a body with its values, and the items and names in them."""
+    for item in body if isinstance(body, list) else [body]:
+        for key, value in item.items() if isinstance(item, dict) else ():
+            values = found.setdefault(function, {}).setdefault(key, set())
+            values.add(canonical(value))
+            for each in value if isinstance(value, list) else ():
+                names = each if isinstance(each, dict) else [each]
+                values.update(canonical(name) for name in names)
+
+
+def test_every_key_of_the_census_is_in_a_formula(collection):
+    """As Salt renders them: what a macro or a loop makes counts, what a comment says does not."""
+    found = {}
+    with collection.surroundings():
+        for name in NAMES:
+            collection.write("t.sls", formula(name))
+            high, errors = collection.highstate(True).render_highstate({"base": ["t"]})
+            assert not errors, errors
+            for states in high.values():
+                body = states.get("qvm") if isinstance(states, dict) else None
+                if not body:
+                    continue
+                (function,) = [item for item in body if isinstance(item, str)]
+                items = [item for item in body if not isinstance(item, str)]
+                found.setdefault(function, {})
+                note(found, function, items)
+                for item in items if function == "vm" else ():
+                    for action, inner in item.items():
+                        note(found, action, inner)
+    missing = [
+        f"{function}: {key}: {value}"
+        for function, keys in CENSUS.items()
+        for key, values in keys.items()
+        for value in [canonical(one) for one in values] or [None]
+        if function not in found
+        or key not in found[function]
+        or (value and value not in found[function][key])
+    ]
+    assert not missing, "\n".join(missing)
+    assert set(CENSUS) <= set(found)
+    texts = "".join(formula(name) for name in NAMES)
+    texts += (FORMULAS / "qvm/template.jinja").read_text("utf-8")
+    assert [word for word in TEXT if word not in texts] == []

@@ -114,12 +114,22 @@ def test_an_appvm_is_one_call(sandbox, minion):
     assert "template is fedora-41-xfce, not debian-12-xfce" in again["comment"]
 
 
-def test_a_dry_run_sees_what_earlier_states_would_make(sandbox, minion):
-    sls = """
+ACROSS = """
 template:
   qvm.clone:
     - name: fedora-41-dev
     - source: fedora-41-xfce
+net:
+  qvm.vm:
+    - name: net-dev
+    - present:
+      - template: fedora-41-dev
+      - label: red
+    - prefs:
+      - provides-network: True
+      - netvm: none
+    - tags:
+      - add: [made-here]
 dvm:
   qvm.vm:
     - name: dev-dvm
@@ -129,27 +139,104 @@ dvm:
     - prefs:
       - template_for_dispvms: True
       - default_dispvm: dev-dvm
+      - netvm: net-dev
     - features:
       - enable: [appmenus-dispvm]
+    - devices:
+      - attach: ['block:net-dev:sda']
 disp:
   qvm.present:
     - name: disp-dev
     - class: DispVM
     - template: dev-dvm
     - label: red
+# what an earlier state made is looked at, and is as it left it
+net-tags:
+  qvm.tags:
+    - name: net-dev
+    - add: [made-here]
+    - del: [audiovm-dom0]
+dvm-features:
+  qvm.features:
+    - name: dev-dvm
+    - set:
+      - appmenus-dispvm: true
+      - menu-items: a.desktop
+net-is-there:
+  qvm.exists:
+    - name: net-dev
+net-start:
+  qvm.start:
+    - name: net-dev
+net-runs:
+  qvm.running:
+    - name: net-dev
+again:
+  qvm.vm:
+    - name: personal
+    - absent: []
+    - present:
+      - template: debian-12-xfce
+      - label: green
+    - actions: [absent, present]
+gone:
+  qvm.absent:
+    - name: work
+work-gone:
+  qvm.missing:
+    - name: work
 """
-    dry = minion.high(sls, test=True)
-    assert [state["result"] for state in dry] == [None] * 3, dry
-    assert not sandbox.writing_calls()
-    first = minion.high(sls)
-    assert [state["result"] for state in first] == [True] * 3, first
-    assert [state["changes"] for state in first] == [state["changes"] for state in dry]
+
+
+def assert_across(high, sandbox):
     sandbox.clear_log()
-    second = minion.high(sls)
-    assert [(state["result"], state["changes"]) for state in second] == [(True, {})] * 3
+    dry = high(test=True)
+    assert not sandbox.writing_calls()
+    for state in dry:
+        assert state["result"] is (None if state["changes"] else True), state
+        assert "no state before" not in state["comment"], state
+    named = {state["__id__"]: state["changes"] for state in dry}
+    assert named["net-tags"]["qvm.tags"]["new"] == ["created-by-dom0", "guivm-dom0", "made-here"]
+    assert list(named["dvm-features"]["qvm.features"]) == ["menu-items"]
+    first = high(test=False)
+    assert [state["result"] for state in first] == [True] * len(first), first
+    assert [state["changes"] for state in first] == [state["changes"] for state in dry]
+
+
+def test_a_dry_run_sees_what_earlier_states_would_make(quick, sandbox):
+    assert_across(lambda test: quick.high(ACROSS, test), sandbox)
+
+
+def test_it_does_so_through_salt_call(sandbox, minion_for, salt_version):
+    minion = minion_for(sandbox, version=salt_version)
+    minion.write("a.sls", ACROSS)
+    assert_across(lambda test: minion.apply("a", f"test={test}"), sandbox)
+
+
+def test_the_second_run_of_them_changes_nothing(quick, sandbox):
+    sls = ACROSS[: ACROSS.index("# what an earlier state made")]
+    assert len(quick.high(sls)) == 4
+    sandbox.clear_log()
+    assert [(state["result"], state["changes"]) for state in quick.high(sls)] == [(True, {})] * 4
     assert not sandbox.writing_calls()
 
 
-def test_a_template_that_nothing_makes_is_named_in_a_dry_run(sandbox, minion):
-    state = minion.one("qvm.present", "mail", {"template": "nosuch", "label": "red"}, test=True)
-    assert state["result"] is None and "nosuch" in state["comment"]
+@pytest.mark.parametrize(
+    ("function", "body"),
+    [
+        ("qvm.present", {"template": "nosuch", "label": "red"}),
+        ("qvm.present", {"template": "nosuch", "label": "red", "class": "StandaloneVM"}),
+        ("qvm.present", {"template": "nosuch", "label": "red", "class": "DispVM"}),
+        ("qvm.clone", {"source": "nosuch"}),
+        ("qvm_gpu.present", {"template": "nosuch", "devices": []}),
+    ],
+)
+def test_a_template_that_nothing_makes_is_named_in_a_dry_run(quick, sandbox, function, body):
+    """It may come from elsewhere until then; a real run fails, before it writes."""
+    dry = quick.one(function, "mail", body, test=True)
+    assert dry["result"] is None, dry
+    assert "nosuch does not exist, and no state before this one makes it" in dry["comment"]
+    state = quick.one(function, "mail", body)
+    assert state["result"] is False and "nosuch" in state["comment"] and state["changes"] == {}
+    assert "mail" not in sandbox.state()
+    assert not sandbox.writing_calls()
