@@ -12,7 +12,7 @@ from saltext.qvm_gpu.sandbox import Sandbox
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from rig import GUIDE, MACHINES, Minion, QuickMinion, build_programs, salt_call_of
+from rig import GUIDE, MACHINES, Minion, QuickMinion, Relay, build_programs, salt_call_of
 
 
 @pytest.fixture(scope="session")
@@ -107,3 +107,12 @@ def guide():
     if not GUIDE.is_dir():
         pytest.skip("the guide's files are not beside this checkout")
     return GUIDE
+
+
+@pytest.fixture
+def attached_elsewhere(sandbox, minion_for, tmp_path):
+    """A minion whose qubesd says that the card is attached to personal, as one with Xen does."""
+    relay = Relay(tmp_path / "relay.sock", sandbox.socket, (b"_sbdf='0000:01:00.0'",
+                  b"attachment='personal' _sbdf='0000:01:00.0'"))  # fmt: skip
+    yield minion_for(socket=str(relay.path), root=sandbox.root)
+    relay.close()

@@ -11,14 +11,18 @@ import json
 import os
 import resource
 import shutil
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import yaml
+from saltext.qvm_gpu.sandbox.harness import exchange
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 STATES = REPOSITORY / "states"
@@ -247,3 +251,29 @@ def _set(name: str, value: str | None) -> None:
         os.environ.pop(name, None)
     else:
         os.environ[name] = value
+
+
+class Relay:
+    """Hands every request on to another socket, and the answer back with bytes replaced."""
+
+    def __init__(self, path: Path, to: str, replaced: tuple[bytes, bytes]) -> None:
+        self.path, self.to, self.replaced = path, to, replaced
+        self.server = socket.socket(socket.AF_UNIX)
+        self.server.bind(str(path))
+        self.server.listen(64)
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self) -> None:
+        while True:
+            try:
+                connection, _ = self.server.accept()
+            except OSError:
+                return
+            with connection, suppress(OSError):
+                request = b"".join(iter(partial(connection.recv, 65536), b""))
+                connection.sendall(exchange(self.to, request).replace(*self.replaced))
+
+    def close(self) -> None:
+        """No more connections."""
+        self.server.shutdown(socket.SHUT_RDWR)
+        self.server.close()
