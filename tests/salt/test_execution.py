@@ -82,3 +82,61 @@ def test_check_from_jinja_has_passed(sandbox, minion):
     )
     states = minion.apply("s")
     assert [state["result"] for state in states] == [True, False]
+
+
+SURFACE = {
+    "name", "result", "retcode", "stdout", "stderr", "data", "changes", "comment", "prefix", "message",
+    "error_message",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("words", "more", "passed", "part"),
+    [
+        (["check", "work"], {}, True, "Qube work exists"),
+        (["check", "work", "missing"], {}, False, "Qube work exists"),
+        (["check", "work"], {"check": "missing"}, False, "Qube work exists"),
+        (["check", "work", "there"], {}, False, "'there' is not exists or missing"),
+        (["state", "work", "running", "halted"], {}, True, "Halted"),
+        (["state", "work"], {"state": "halted"}, True, "Halted"),
+        (["state", "work"], {"state": ["running", "paused"]}, False, "Qube work is Halted"),
+        (["state", "work", "status"], {}, True, "Halted"),
+        (["exists", "work"], {"flags": "template"}, False, "does not exist"),
+        (["features", "work", "enable", "a", "b"], {}, True, "ENABLE 'b': Missing -> Enabled"),
+        (["features", "work", "set", "k=v"], {}, True, "SET 'k': Missing -> v"),
+        (["features", "work", "turn-on", "a"], {}, False, "'turn-on' is not enable, disable"),
+        (["service", "work", "default", "cups"], {}, True, "[SKIP] Service already"),
+        (["service", "work", "disable", "cups"], {}, True, "DISABLE 'cups': Missing -> Disabled"),
+        (["tags", "work", "add", "a", "b"], {}, True, "+ b"),
+        (["tags", "work", "del", "guivm-dom0"], {}, True, "- guivm-dom0"),
+        (["tags", "work", "list"], {}, True, "guivm-dom0"),
+        (["tags", "work", "mine"], {}, False, "'mine' is not add, present, del, absent or list"),
+        (["firewall", "work", "set", "action=drop"], {}, True, "action=drop"),
+        (["firewall", "work", "list"], {}, True, "action=accept"),
+        (["prefs", "work", "label"], {}, True, "label              : blue"),
+        (["run", "work", "ls", "-l"], {}, True, "[TEST] qvm-run -- work 'ls -l'"),
+        (["devices", "work", "attach", "pci:dom0:01:00.0"], {}, True, "[ATTACHED]"),
+        (["devices", "work", "list"], {}, True, ""),
+        (["create", "new"], {"label": "red", "template": "fedora-41-xfce"}, True, "Would create"),
+        (["remove", "work"], {}, True, "Would remove qube work"),
+        (["clone", "work", "new"], {}, True, "Would create AppVM new as a clone of work"),
+        (["vm", "work"], {"prefs": {"memory": 5}}, True, "memory             : 400 -> 5"),
+    ],
+)
+def test_words_and_keys_in_a_dry_call(quick, sandbox, words, more, passed, part):
+    """The object that formulas get, and what the same call is on a command line."""
+    if words[0] == "vm":
+        sandbox.ok("admin.vm.property.Set+memory", "work", "400")
+        sandbox.clear_log()
+    status = quick.ask(f"qvm.{words[0]}", *words[1:], **more, test=True)
+    assert (status.passed(), status.failed(), bool(status)) == (passed, not passed, passed), status
+    assert part in status.comment
+    assert set(vars(status)) == SURFACE and type(status)(**vars(status)).passed() is passed
+    would = status.result is None
+    assert would is bool(status.changes) or words[0] == "run"
+    plain = quick.ask(f"qvm.{words[0]}", *words[1:], **more, test=True, __pub_fun="qvm")
+    assert plain == {
+        "retcode": int(not passed), "stdout": status.comment,
+        "stderr": "" if passed else status.comment,
+    }  # fmt: skip
+    assert not sandbox.writing_calls()

@@ -6,6 +6,8 @@ Upstream's behaviour is what was seen when its unmodified module ran; docs/upstr
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from rig import no_process, three_runs
 
@@ -216,10 +218,15 @@ def test_b16_no_changes_for_power_creation_and_removal(quick, sandbox):
 
 
 def test_b17_flags_that_are_documented_and_not_implemented(quick, sandbox):
-    """Upstream: its README lists flags that no code reads; switches written as keys are errors."""
+    """Upstream: its README lists flags that no code reads; switches written as keys are errors.
+
+    Here such a flag is named, and a switch may be a key.
+    """
     body = [{"label": "red"}, {"flags": ["internal", "force-root", "no-guid", "tray", "quiet"]}]
-    assert quick.one("qvm.present", "new", body)["result"] is True
-    assert quick.one("qvm.start", "new", [{"flags": ["no-guid", "tray", "dvm"]}])["result"] is True
+    state = quick.one("qvm.present", "new", body)
+    assert state["result"] is True and "Unknown flag ignored: present: internal" in state["comment"]
+    state = quick.one("qvm.start", "new", [{"flags": ["no-guid", "tray", "dvm"]}])
+    assert state["result"] is True and "Unknown flag ignored: start: dvm" in state["comment"]
     assert quick.one("qvm.clone", "copy", [{"source": "new"}, {"shutdown": True}])["result"] is True
     assert sandbox.state()["new"]["power"] == "Halted"
 
@@ -250,10 +257,14 @@ def test_b20_a_comment_that_is_a_tuple(quick):
     """Upstream: ('Template ... installed',). See test_programs for an installation itself."""
     state = quick.one("qvm.template_installed", "fedora-41-xfce")
     assert state["comment"] == "Template fedora-41-xfce already installed"
+    assert isinstance(quick.one("qvm.template_installed", "new", test=True)["comment"], str)
 
 
 def test_b21_paused_qubes(quick, sandbox):
-    """Upstream: starts again after unpausing; a shutdown only unpauses, and fails."""
+    """Upstream: starts again after unpausing; a shutdown only unpauses, and fails.
+
+    One that is starting is in test_power.
+    """
     for function, expected in (
         ("qvm.start", ["Unpause"]),
         ("qvm.shutdown", ["Unpause", "Shutdown"]),
@@ -296,3 +307,9 @@ def test_b24_an_address_behind_a_bridge(quick, sandbox):
         f"dom0+{CARD}:{IDENTITY}", f"dom0+{AUDIO}:0x10de:0x228e::p040300",
     ]  # fmt: skip
     sandbox.ok("admin.vm.Start", "work")  # qubesd finds what is assigned
+
+
+def test_each_of_them_has_a_test_that_says_what_upstream_does():
+    tests = {name: each for name, each in globals().items() if re.match(r"test_b\d+_", name)}
+    assert {int(re.findall(r"\d+", name)[0]) for name in tests} == set(range(1, 25))
+    assert all(each.__doc__.startswith("Upstream: ") for each in tests.values())
