@@ -120,7 +120,7 @@ def halted(vmname, *varargs, **kwargs):
 
 def start(vmname, *varargs, **kwargs):
     """
-    Start the qube, or unpause it.
+    Start the qube, or unpause it. timeout: seconds until it counts as failed.
 
     CLI Example:
 
@@ -162,7 +162,7 @@ def kill(vmname, *varargs, **kwargs):
 
 def pause(vmname, *varargs, **kwargs):
     """
-    Pause the qube if it is running.
+    Pause the qube if it is running. One that is starting is waited for: timeout, seconds, 120.
 
     CLI Example:
 
@@ -175,7 +175,7 @@ def pause(vmname, *varargs, **kwargs):
 
 def unpause(vmname, *varargs, **kwargs):
     """
-    Unpause the qube if it is paused.
+    Unpause the qube if it is paused. One that is starting is waited for: timeout, seconds, 120.
 
     CLI Example:
 
@@ -206,7 +206,7 @@ def present(vmname, *varargs, **kwargs):
 
 def absent(vmname, *varargs, **kwargs):
     """
-    Remove the qube, shutting it down first.
+    Remove the qube, shutting it down first. timeout: seconds until it is killed, 60.
 
     CLI Example:
 
@@ -259,7 +259,8 @@ def prefs(vmname, *varargs, **kwargs):
     Any property that qubesd lists, ``-`` and ``_`` alike; ``*default*`` resets, null is none.
     ``mem`` is memory. ``pcidevs`` (list of BDFs, ports, ``port:identity``) adds assignments;
     ``exact: true`` also takes others away;
-    ``pci_strictreset: false`` assigns with no-strict-reset.
+    ``pci_strictreset: false`` assigns with no-strict-reset. The order of writes is by need, whatever
+    the order of the keys; PCI devices with ``virt_mode: pvh`` are an error before any write.
 
     CLI Example:
 
@@ -273,6 +274,10 @@ def prefs(vmname, *varargs, **kwargs):
 def devices(vmname, *varargs, **kwargs):
     """
     Attach or detach devices: ``attach``/``detach`` lists of ``class:backend:port`` with options.
+
+    The port of a PCI device is an address (``01:00.0``), a port (``01_00.0``, ``00_01.0-00_00.0``),
+    either with ``:IDENTITY`` behind it, or ``*:IDENTITY``. The option ``mode`` is ``required``,
+    ``auto-attach`` or ``ask-to-attach``; any other is handed on. ``list``: what is assigned.
 
     CLI Example:
 

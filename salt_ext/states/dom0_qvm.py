@@ -79,7 +79,7 @@ def halted(name, **kwargs):
 
 def start(name, **kwargs):
     """
-    Start the qube, or unpause it.
+    Start the qube, or unpause it. timeout: seconds until it counts as failed.
 
     .. code-block:: yaml
 
@@ -124,7 +124,7 @@ def kill(name, **kwargs):
 
 def pause(name, **kwargs):
     """
-    Pause the qube if it is running.
+    Pause the qube if it is running. One that is starting is waited for: timeout, seconds, 120.
 
     .. code-block:: yaml
 
@@ -137,7 +137,7 @@ def pause(name, **kwargs):
 
 def unpause(name, **kwargs):
     """
-    Unpause the qube if it is paused.
+    Unpause the qube if it is paused. One that is starting is waited for: timeout, seconds, 120.
 
     .. code-block:: yaml
 
@@ -171,7 +171,7 @@ def present(name, **kwargs):
 
 def absent(name, **kwargs):
     """
-    Remove the qube, shutting it down first.
+    Remove the qube, shutting it down first. timeout: seconds until it is killed, 60.
 
     .. code-block:: yaml
 
@@ -188,7 +188,8 @@ def clone(name, **kwargs):
     """
     Clone a qube: settings, features, tags, notes, firewall and volumes.
 
-    source: the qube to clone. devices: also its assignments. shutdown: shut the source down first.
+    source: the qube to clone. devices: also its assignments. shutdown: shut the source down first;
+    timeout: seconds that it may take, 60.
 
     .. code-block:: yaml
 
@@ -225,7 +226,8 @@ def prefs(name, **kwargs):
     Any property that qubesd lists, ``-`` and ``_`` alike; ``*default*`` resets, null is none.
     ``mem`` is memory. ``pcidevs`` (list of BDFs, ports, ``port:identity``) adds assignments;
     ``exact: true`` also takes others away;
-    ``pci_strictreset: false`` assigns with no-strict-reset.
+    ``pci_strictreset: false`` assigns with no-strict-reset. The order of writes is by need, whatever
+    the order of the keys; PCI devices with ``virt_mode: pvh`` are an error before any write.
 
     .. code-block:: yaml
 
@@ -242,6 +244,10 @@ def prefs(name, **kwargs):
 def devices(name, **kwargs):
     """
     Attach or detach devices: ``attach``/``detach`` lists of ``class:backend:port`` with options.
+
+    The port of a PCI device is an address (``01:00.0``), a port (``01_00.0``, ``00_01.0-00_00.0``),
+    either with ``:IDENTITY`` behind it, or ``*:IDENTITY``. The option ``mode`` is ``required``,
+    ``auto-attach`` or ``ask-to-attach``; any other is handed on. ``list``: what is assigned.
 
     .. code-block:: yaml
 
