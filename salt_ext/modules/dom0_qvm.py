@@ -405,7 +405,7 @@ def remove(vmname, *varargs, **kwargs):
     return _call("remove", vmname, varargs, kwargs)
 
 
-def template_installed(vmname, *varargs, **kwargs):
+def template_installed(name, *varargs, **kwargs):
     """
     Install a template with dom0's qvm-template unless it is there.
 
@@ -417,10 +417,10 @@ def template_installed(vmname, *varargs, **kwargs):
 
         salt-call --local qvm.template_installed fedora-43-xfce fromrepo=qubes-templates-itl
     """
-    return _call("template_installed", vmname, varargs, kwargs)
+    return _call("template_installed", name, varargs, kwargs)
 
 
-def template_install(vmname, *varargs, **kwargs):
+def template_install(name, *varargs, **kwargs):
     """
     Install a template with dom0's qvm-template, see :py:func:`template_installed`.
 
@@ -432,7 +432,7 @@ def template_install(vmname, *varargs, **kwargs):
 
         salt-call --local qvm.template_install fedora-43-xfce 4.3.0
     """
-    return _call("template_install", vmname, varargs, kwargs)
+    return _call("template_install", name, varargs, kwargs)
 
 
 def template_info(name):

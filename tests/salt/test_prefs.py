@@ -256,6 +256,47 @@ def test_two_spellings(quick, sandbox):
     assert not sandbox.writing_calls()
 
 
+# -- cards
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "01:00.0", "0000:01:00.0", "01_00.0", CARD, f"{CARD}:{IDENTITY}", f"01:00.0:{IDENTITY}",
+        f"01_00.0:{IDENTITY}", "01:00.0:*", f"*:{IDENTITY}",
+    ],
+)  # fmt: skip
+def test_every_way_to_write_a_card(quick, sandbox, written):
+    (state,) = three_runs(quick, sandbox, state_of([{"pcidevs": [written]}]))
+    assert state["changes"] == {"qvm.prefs": {"pcidevs": {"old": [], "new": [CARD]}}}
+    (line,) = assigned(sandbox)
+    assert line.startswith(f"dom0+{CARD}:{IDENTITY} ") and "mode='required'" in line
+    three_runs(quick, sandbox, state_of([{"pcidevs": [written, "00:14.0"]}]))
+    # a list that is shorter takes nothing away, unless it is to be exact
+    assert quick.one("qvm.prefs", "work", {"pcidevs": [written]})["changes"] == {}
+    assert quick.one("qvm.prefs", "work", {"pcidevs": []})["changes"] == {}
+    three_runs(quick, sandbox, state_of([{"pcidevs": written}, {"exact": True}]))
+    assert len(assigned(sandbox)) == 1
+
+
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [
+        (f"{CARD}:0x10de:0x9999::p030000", "its identity is 0x10de:0x2504::p030000"),
+        ("*:0x10de:0x9999::p030000", "dom0 has no PCI device *:0x10de:0x9999::p030000"),
+        ("09_00.0", "dom0 has no PCI device 09_00.0"),
+        ("card", "dom0 has no PCI device card"),
+        ("01:00.0:", "expected a BDF"),
+        ("", "a list of names"),
+    ],
+)
+def test_what_is_not_this_card_is_no_card(quick, sandbox, written, words):
+    for test in (True, False):
+        state = quick.one("qvm.prefs", "work", {"memory": 500, "pcidevs": [written]}, test)
+        assert state["result"] is False and words in state["comment"], state
+    assert not sandbox.writing_calls()
+
+
 # -- a card that somebody else has
 
 

@@ -208,6 +208,8 @@ def test_execution_functions_of_templates(dom0):
     status = ask("qvm.template_install", "fedora-43-xfce", "4.3.0", "itl", "vm", test=True)
     assert status.passed() and status.result is None
     assert "--repoid=itl --pool=vm -- fedora-43-xfce-4.3.0" in status.comment
+    again = ask("qvm.template_install", name="fedora-43-xfce", version="4.3.0", test=True)
+    assert "-- fedora-43-xfce-4.3.0" in again.comment
     assert not ask("qvm.template_install", "fedora-43-broken")
 
 
