@@ -133,3 +133,49 @@ def test_a_flag_may_have_either_spelling(quick, sandbox):
     state = quick.one("qvm.present", "new", body, test=True)
     assert state["changes"]["qvm.present"]["new"]["new"]["class"] == "TemplateVM"
     assert "Unknown" not in state["comment"]
+
+
+@pytest.mark.parametrize(
+    ("switch", "klass"), [({"standalone": True}, "StandaloneVM"), ({"standalone": None}, "StandaloneVM"),
+                          ({"hvm-template": "true"}, "TemplateVM"), ({"standalone": False}, "AppVM"),
+                          ({"quiet": True}, "AppVM")]
+)  # fmt: skip
+def test_a_switch_may_be_a_key(quick, sandbox, switch, klass):
+    """Upstream takes its value for another qube's name, and fails."""
+    body = {"label": "red", "template": "fedora-41-xfce", **switch}
+    state = quick.one("qvm.present", "new", body, test=True)
+    assert state["changes"]["qvm.present"]["new"]["new"]["class"] == klass
+    assert "Unknown" not in state["comment"]
+
+
+@pytest.mark.parametrize(
+    ("body", "differs"),
+    [
+        ({"label": "blue", "template": "debian-12-xfce", "mem": 400, "vcpus": 2}, []),
+        ({"label": "red"}, ["label is blue, not red"]),
+        ({"template": "fedora-41-xfce"}, ["template is debian-12-xfce, not fedora-41-xfce"]),
+        ({"class": "StandaloneVM"}, ["class is AppVM, not StandaloneVM"]),
+        ({"mem": 500, "vcpus": "3"}, ["memory is 400, not 500", "vcpus is 2, not 3"]),
+        (
+            {"flags": ["hvm", "net"]},
+            ["virt_mode is pvh, not hvm", "provides_network is False, not True",
+             "netvm is sys-firewall, not none"],
+        ),
+        ({"flags": ["proxy"]}, ["provides_network is False, not True"]),
+    ],
+)  # fmt: skip
+def test_present_says_what_differs_and_leaves_it(quick, sandbox, body, differs):
+    for test in (True, False):
+        state = quick.one("qvm.present", "work", body, test)
+        assert (state["result"], state["changes"]) == (True, {}), state
+        lines = state["comment"].splitlines()
+        assert lines[0] == "[SKIP] A VM with the name 'work' already exists."
+        told = " (present does not change a qube that is there)"
+        assert lines[1:] == [f"It differs: {each}{told}" for each in differs]
+    assert not sandbox.writing_calls()
+
+
+def test_the_usual_class_is_not_held_against_a_qube(quick, sandbox):
+    """Upstream means an AppVM where none is named; a template that is there is no fault."""
+    state = quick.one("qvm.present", "fedora-41-xfce", {"label": "black"})
+    assert state["comment"] == "[SKIP] A VM with the name 'fedora-41-xfce' already exists."
