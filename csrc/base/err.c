@@ -80,8 +80,12 @@ bool qg_err_is_qubesd(const struct qg_err *err, const char *exc_type) {
 }
 
 void qg_err_clear(struct qg_err *err) {
-    if (err)
-        *err = (struct qg_err){0};
+    if (!err)
+        return;
+    /* the texts are long, and their first bytes say that they are empty */
+    err->kind = QG_ERR_NONE;
+    err->sys_errno = err->line = err->column = 0;
+    err->exc_type[0] = err->where[0] = err->text[0] = '\0';
 }
 
 void qg_err_describe(const struct qg_err *err, char *out, size_t size) {

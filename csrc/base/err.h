@@ -56,7 +56,7 @@ void qg_err_at(struct qg_err *err, const char *format, ...) QG_PRINTF(2, 3);
 /* True where qubesd answered with exactly this exception class. */
 bool qg_err_is_qubesd(const struct qg_err *err, const char *exc_type);
 
-/* Forgets what err said. */
+/* Forgets what err said; also starts one. */
 void qg_err_clear(struct qg_err *err);
 
 /* Writes one sentence, `WHERE: TYPE: TEXT` of the parts that are there, to out (size >= 1, always

@@ -79,15 +79,18 @@ void qg_text_clean_block(char *text) {
     clean(text, true);
 }
 
-/* Bytes at the front that are ASCII and not NUL, in whole words of eight (the classic zero-byte
- * test). */
-static size_t ascii_words(const unsigned char *text, size_t length) {
+/* Bytes at the front that are ASCII, in blocks of four words, then in words. */
+static size_t ascii_length(const unsigned char *text, size_t length) {
     size_t at = 0;
-    for (; length - at >= sizeof(uint64_t); at += sizeof(uint64_t)) {
-        uint64_t word;
-        memcpy(&word, text + at, sizeof(word));
-        uint64_t zeros = (word - 0x0101010101010101u) & ~word;
-        if ((word | zeros) & 0x8080808080808080u)
+    uint64_t words[4], mask = 0x8080808080808080u;
+    for (; length - at >= sizeof(words); at += sizeof(words)) {
+        memcpy(words, text + at, sizeof(words));
+        if ((words[0] | words[1] | words[2] | words[3]) & mask)
+            break;
+    }
+    for (; length - at >= sizeof(*words); at += sizeof(*words)) {
+        memcpy(words, text + at, sizeof(*words));
+        if (*words & mask)
             break;
     }
     return at;
@@ -95,15 +98,17 @@ static size_t ascii_words(const unsigned char *text, size_t length) {
 
 bool qg_text_is_utf8(const char *text, size_t length) {
     const unsigned char *from = (const unsigned char *)text;
+    if (length && memchr(text, '\0', length))
+        return false;
     while (length) {
-        size_t plain = ascii_words(from, length);
+        size_t plain = ascii_length(from, length);
         from += plain;
         length -= plain;
         if (length == 0)
             break;
         uint32_t code = *from;
-        size_t step = code - 1 < 0x7f ? 1 : utf8_next(from, length, &code);
-        if (step == 0 || code == 0)
+        size_t step = code < 0x80 ? 1 : utf8_next(from, length, &code);
+        if (step == 0)
             return false;
         from += step;
         length -= step;

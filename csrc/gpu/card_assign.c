@@ -119,4 +119,4 @@ static int card_plan(struct qg_job *job, struct qg_block *block, struct qg_err *
 }
 
 /* Its changes are those of qvm.prefs: pcidevs. */
-const struct qg_action qg_action_card = {"prefs", NULL, card_need, card_plan};
+const struct qg_action qg_action_card = {"prefs", NULL, card_need, card_plan, false};

@@ -72,7 +72,8 @@ static bool advance(struct qg_connection *connection, struct qg_call *call, shor
             return true;
         return false;
     }
-    return events != 0 && qg_connection_receive(connection, &call->reply, &call->err) != 0;
+    return events != 0 && qg_connection_receive(connection, (events & POLLHUP) != 0, &call->reply,
+                                                &call->err) != 0;
 }
 
 /* One poll over all connections. 0, -1 when interrupted. */
@@ -206,7 +207,7 @@ int qg_stream_next(struct qg_stream *stream, struct qg_event *event,
         }
         if (wait_stream(stream, POLLIN, deadline, err) < 0)
             return -1;
-        int status = qg_connection_receive(&stream->connection, &stream->in, err);
+        int status = qg_connection_receive(&stream->connection, false, &stream->in, err);
         if (status < 0)
             return -1;
         ended = status == 1;

@@ -145,11 +145,11 @@ int qg_connection_send(struct qg_connection *connection, struct qg_err *err) {
     return 0;
 }
 
-int qg_connection_receive(struct qg_connection *connection, struct qg_buf *in, struct qg_err *err) {
+int qg_connection_receive(struct qg_connection *connection, bool ended, struct qg_buf *in,
+                          struct qg_err *err) {
     for (;;) {
-        if (qg_buf_reserve(in, READ_STEP, err) < 0)
-            return -1;
-        ssize_t done = recv(connection->fd, in->data + in->length, READ_STEP, 0);
+        char part[READ_STEP];
+        ssize_t done = recv(connection->fd, part, sizeof(part), 0);
         if (done < 0 && errno == EINTR)
             continue;
         if (done < 0 && errno == EAGAIN)
@@ -158,10 +158,12 @@ int qg_connection_receive(struct qg_connection *connection, struct qg_buf *in, s
             return 1; /* closed with our request unread: the same as an empty answer */
         if (done < 0)
             return qg_err_errno(err, "reading qubesd's answer");
-        in->length += (size_t)done;
-        in->data[in->length] = '\0';
+        if (qg_buf_add(in, part, (size_t)done, err) < 0)
+            return -1;
         if (done == 0)
             return 1;
+        if ((size_t)done < sizeof(part) && !ended)
+            return 0; /* that was all for now: the next poll says when there is more */
     }
 }
 

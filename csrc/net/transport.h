@@ -38,9 +38,10 @@ int qg_connection_send(struct qg_connection *connection, struct qg_err *err);
 /* True while bytes are to be sent. */
 bool qg_connection_sending(const struct qg_connection *connection);
 
-/* Reads what is there into in (its cap is kept). 1 at the end of the reply, 0 for more to come, -1.
- */
-int qg_connection_receive(struct qg_connection *connection, struct qg_buf *in, struct qg_err *err);
+/* Reads what is there into in (its cap is kept). ended: poll has said that nothing follows it. 1 at
+ * the end of the reply, 0 for more to come, -1. */
+int qg_connection_receive(struct qg_connection *connection, bool ended, struct qg_buf *in,
+                          struct qg_err *err);
 
 /* Closes; a program that does not end by itself is killed. */
 void qg_connection_close(struct qg_connection *connection);

@@ -157,7 +157,10 @@ int qg_run_observe(struct qg_run *run, const char *name, const struct qg_want *w
     bool ask_pci = pci && !run->pci;
     if (ask_pci && add_pci(&batch, err) < 0)
         return -1;
-    int status = qg_qube_observe(qube, want, &run->client, &batch, err);
+    struct qg_want asked = *want;
+    if (dry || ask_pci)
+        asked.more = NULL;
+    int status = qg_qube_observe(qube, &asked, &run->client, &batch, err);
     if (status == 0 && ask_pci)
         status = take_pci(run, &batch.calls[0], err);
     return status < 0 ? -1 : replay(dry, from, qube, err);

@@ -48,7 +48,8 @@ void qg_run_begin(struct qg_run *run);
 
 /* Observes a qube (qube is initialised here; name is checked). In a dry run, what earlier states of
  * this run would have made counts as there. With pci, the machine's PCI devices are asked for in
- * the same round, once a run. */
+ * the same round, once a run. want->more is called only where what is known then stays true: not
+ * where a dry run's states have changed the qube, nor before the devices are known. */
 int qg_run_observe(struct qg_run *run, const char *name, const struct qg_want *want, bool pci,
                    bool test, struct qg_qube *qube, struct qg_err *err);
 

@@ -44,15 +44,21 @@ void qg_batch_fini(struct qg_batch *batch) {
 int qg_batch_add(struct qg_batch *batch, const char *method, const char *arg, const char *dest,
                  struct qg_err *err) {
     if (batch->count == batch->size) {
-        size_t size = batch->size ? batch->size * 2 : 8;
+        size_t size = batch->size ? batch->size * 2 : 4;
         struct qg_call *calls = reallocarray(batch->calls, size, sizeof(*calls));
         if (!calls)
             return qg_err_oom(err);
         batch->calls = calls;
         batch->size = size;
     }
-    batch->calls[batch->count++] =
-        (struct qg_call){.request = {.method = method, .arg = arg, .dest = dest}};
+    struct qg_call *call = &batch->calls[batch->count++];
+    call->request = (struct qg_request){.method = method, .arg = arg, .dest = dest};
+    call->reply = (struct qg_buf){0};
+    call->data = NULL;
+    call->data_length = 0;
+    qg_err_clear(&call->err);
+    call->landed = NULL;
+    call->owner = NULL;
     return 0;
 }
 
@@ -64,9 +70,10 @@ int qg_batch_add_device(struct qg_batch *batch, const char *devclass, const char
                           "devices: '%.60s' is no device class (pci, usb, block, mic)", devclass);
     if (!batch->texts && !(batch->texts = qg_value_array(err)))
         return -1;
-    if (qg_value_append_take(batch->texts,
-                             qg_value_format(err, "admin.vm.device.%s.%s", devclass, operation),
-                             err) < 0)
+    const char *const parts[] = {"admin.vm.device.", devclass, ".", operation};
+    QG_AUTO(buf) struct qg_buf text = {0};
+    if (qg_buf_add_all(&text, parts, QG_ARRAY_LEN(parts), err) < 0 ||
+        qg_value_append_take(batch->texts, qg_value_text(text.data, err), err) < 0)
         return -1;
     const json_t *method = json_array_get(batch->texts, json_array_size(batch->texts) - 1);
     return qg_batch_add(batch, json_string_value(method), NULL, dest, err);

@@ -92,7 +92,10 @@ int qg_device_ref_parse(const char *text, struct qg_device_ref *ref, struct qg_e
         copy_bdf(text, bdf, ref->bdf);
         rest = text + bdf;
         if (bdf == strlen("01_00.0")) /* the same text may be a plain port, as on R4.2 */
-            snprintf(ref->port, sizeof(ref->port), "%.2s_%.4s", ref->bdf + 5, ref->bdf + 8);
+            memcpy(ref->port,
+                   (const char[]){ref->bdf[5], ref->bdf[6], '_', ref->bdf[8], ref->bdf[9],
+                                  ref->bdf[10], ref->bdf[11], '\0'},
+                   sizeof("01_00.0"));
     } else if (qg_text_starts(text, "*:")) {
         rest = text + 1;
     } else {
@@ -163,12 +166,13 @@ static const char *backend_of(const json_t *device) {
 }
 
 bool qg_device_same(const json_t *a, const json_t *b) {
+    if (strcmp(qg_value_get_text(a, "port_id"), qg_value_get_text(b, "port_id")) != 0 ||
+        strcmp(backend_of(a), backend_of(b)) != 0)
+        return false;
     const char *left = qg_value_get_text(a, "device_id"),
                *right = qg_value_get_text(b, "device_id");
     bool any = !left || !right || strcmp(left, "*") == 0 || strcmp(right, "*") == 0;
-    return strcmp(backend_of(a), backend_of(b)) == 0 &&
-           strcmp(qg_value_get_text(a, "port_id"), qg_value_get_text(b, "port_id")) == 0 &&
-           (any || strcmp(left, right) == 0);
+    return any || strcmp(left, right) == 0;
 }
 
 json_t *qg_device_options(const json_t *assignment, struct qg_err *err) {

@@ -234,9 +234,29 @@ static int take(struct qg_qube *qube, const struct qg_call *call, struct qg_err 
     return -1;
 }
 
+static bool has_names(const json_t *mapping, const json_t *names, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        if (!json_object_get(mapping, json_string_value(json_array_get(names, i))))
+            return false;
+    return true;
+}
+
+bool qg_qube_knows(const struct qg_qube *qube, const struct qg_want *want, size_t features,
+                   size_t classes, size_t volumes) {
+    /* of a list of all features the texts are known later than the names */
+    bool whole = (qube->properties.count || !want->properties) && (qube->power || !want->power) &&
+                 !want->all_features && (qube->tags || !want->tags) &&
+                 (qube->firewall || !want->firewall) && (qube->notes || !want->notes);
+    return whole && has_names(qube->features, want->features, features) &&
+           has_names(qube->devices, want->classes, classes) &&
+           (!want->attached || has_names(qube->attached, want->classes, classes)) &&
+           has_names(qube->volumes, want->volumes, volumes);
+}
+
 /* Where the answers of a round go, and the first thing that went wrong with one. */
 struct taking {
     struct qg_qube *qube;
+    const struct qg_want *want;
     struct qg_err err;
 };
 
@@ -245,15 +265,18 @@ static void take_landed(struct qg_call *call, void *owner) {
     struct taking *taking = owner;
     bool missing =
         taking->qube->known && !taking->qube->exists; /* nothing else can be known of it */
-    if (!missing)
-        take(taking->qube, call, &taking->err);
+    if (missing)
+        return;
+    take(taking->qube, call, &taking->err);
+    if (taking->want->more && taking->err.kind == QG_ERR_NONE)
+        taking->want->more(taking->want->owner);
 }
 
 /* Runs the calls from `from` on; those added for this qube, from `own` on, are read as they land.
  */
-static int run_round(struct qg_qube *qube, struct qg_batch *batch, size_t from, size_t own,
-                     const struct qg_client *client, struct qg_err *err) {
-    struct taking taking = {.qube = qube};
+static int run_round(struct qg_qube *qube, const struct qg_want *want, struct qg_batch *batch,
+                     size_t from, size_t own, const struct qg_client *client, struct qg_err *err) {
+    struct taking taking = {.qube = qube, .want = want};
     for (size_t i = own; i < batch->count; i++) {
         batch->calls[i].landed = take_landed;
         batch->calls[i].owner = &taking;
@@ -357,12 +380,12 @@ int qg_qube_observe(struct qg_qube *qube, const struct qg_want *want,
     size_t first = batch->count;
     if (!(qube->known && !qube->exists) && add_first_round(qube, want, batch, err) < 0)
         return -1;
-    if (run_round(qube, batch, 0, first, client, err) < 0)
+    if (run_round(qube, want, batch, 0, first, client, err) < 0)
         return -1;
     if (!qube->exists)
         return 0;
     size_t second = batch->count;
     if (add_second_round(qube, want, batch, err) < 0)
         return -1;
-    return batch->count == second ? 0 : run_round(qube, batch, second, second, client, err);
+    return batch->count == second ? 0 : run_round(qube, want, batch, second, second, client, err);
 }

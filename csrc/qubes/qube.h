@@ -50,7 +50,14 @@ struct qg_want {
     const json_t *features; /* list of names; NULL: none */
     const json_t *classes;  /* list of device classes whose assignments are asked; NULL: none */
     bool attached;          /* what is attached too, for each of the classes */
+    /* Called whenever more has become known, while the rest is on its way; may be NULL. */
+    void (*more)(void *owner);
+    void *owner;
 };
+
+/* True where everything wanted has been answered; of its lists, only that many of the names. */
+bool qg_qube_knows(const struct qg_qube *qube, const struct qg_want *want, size_t features,
+                   size_t classes, size_t volumes);
 
 /* Asks for what is wanted and not known yet, all at once (the features found by a list in a second
  * round). A qube that qubesd does not know is no failure: exists is false. Calls on behalf

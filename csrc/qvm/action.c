@@ -23,15 +23,36 @@ int qg_need_add(json_t **list, const char *name, struct qg_err *err) {
 static int add_line(struct qg_buf *buf, const char *format, va_list args, struct qg_err *err)
     QG_PRINTF(2, 0);
 
-/* A line of its own, cleaned of what a terminal must not see. */
+/* What was added from start on is cleaned of what a terminal must not see. */
+static void clean_line(struct qg_buf *buf, size_t start) {
+    qg_text_clean_block(buf->data + start);
+    buf->length = start + strlen(buf->data + start);
+}
+
+/* A line of its own. */
 static int add_line(struct qg_buf *buf, const char *format, va_list args, struct qg_err *err) {
     if (buf->length && qg_buf_add(buf, "\n", 1, err) < 0)
         return -1;
     size_t start = buf->length;
     if (qg_buf_vprintf(buf, err, format, args) < 0)
         return -1;
-    qg_text_clean_block(buf->data + start);
-    buf->length = start + strlen(buf->data + start);
+    clean_line(buf, start);
+    return 0;
+}
+
+int qg_block_skip(struct qg_block *block, const char *key, const char *value, struct qg_err *err) {
+    static const char blanks[] = "                   "; /* as wide as %-19s */
+    size_t wide = strlen(key);
+    struct qg_buf *buf = &block->comment;
+    if (buf->length && qg_buf_add(buf, "\n", 1, err) < 0)
+        return -1;
+    size_t start = buf->length;
+    const char *const parts[] = {
+        "[SKIP] ", key, blanks + (wide < sizeof(blanks) ? wide : sizeof(blanks) - 1), ": ", value,
+    };
+    if (qg_buf_add_all(buf, parts, QG_ARRAY_LEN(parts), err) < 0)
+        return -1;
+    clean_line(buf, start);
     return 0;
 }
 

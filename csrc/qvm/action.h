@@ -17,6 +17,10 @@ struct qg_block {
     struct qg_buf comment; /* lines */
     json_t *data;          /* what an execution function answers; NULL: nothing */
     size_t from, to;       /* its steps in the job's plan */
+    /* what has to be known before it can be planned: this, and so many of the need's names */
+    struct qg_want want;
+    size_t features, classes, volumes;
+    json_t *wanted; /* what need has found in the body, for plan; NULL: nothing is kept */
 };
 
 /* A state about one qube while it is planned. */
@@ -32,6 +36,10 @@ struct qg_job {
     json_t *warnings;     /* list of texts */
     struct qg_block *blocks;
     size_t count;
+    size_t planned; /* blocks that are planned */
+    bool stopped;   /* by a condition that does not hold: the rest is skipped */
+    bool early;     /* answers are still on their way: nothing more can be asked about the qube */
+    bool waits;     /* set by a plan that cannot do without asking: it is called again later */
 };
 
 /* What an action has to see; gathered over all actions of a state, then asked for at once. */
@@ -52,6 +60,9 @@ struct qg_action {
     /* Plans steps against job->qube. QG_ERR_INVALID stops the whole state before anything is
      * written; a condition that does not hold sets block->failed. */
     int (*plan)(struct qg_job *job, struct qg_block *block, struct qg_err *err);
+    /* For a qube that is there, the plan looks at nothing but what need has asked for: it is made
+     * as soon as that is known, while other answers are on their way. */
+    bool early;
 };
 
 extern const struct qg_action qg_action_state, qg_action_exists, qg_action_missing,
@@ -66,6 +77,9 @@ int qg_need_add(json_t **list, const char *name, struct qg_err *err);
 /* Adds a line to the block's comment. */
 int qg_block_say(struct qg_block *block, struct qg_err *err, const char *format, ...)
     QG_PRINTF(3, 4);
+
+/* Adds the line `[SKIP] KEY: VALUE`, which most lines of an unchanged qube are. */
+int qg_block_skip(struct qg_block *block, const char *key, const char *value, struct qg_err *err);
 
 /* Says why and marks the condition as not met. 0 unless memory ran out. */
 int qg_block_fail(struct qg_block *block, struct qg_err *err, const char *format, ...)

@@ -75,8 +75,8 @@ static json_t *ports_of(const struct qg_qube *qube, struct qg_err *err) {
 }
 
 /* Notes the change of the step that was just planned: the ports before and after it. */
-static int note_ports(struct qg_job *job, struct qg_block *block, const char *key, json_t *before,
-                      struct qg_err *err) {
+static int note_ports(struct qg_job *job, struct qg_block *block, const char *key,
+                      const json_t *before, struct qg_err *err) {
     struct qg_step *step = &job->plan.steps[job->plan.count - 1];
     QG_AUTO(json) json_t *path = qg_value_array(err);
     QG_AUTO(json) json_t *after = ports_of(&job->qube, err);
@@ -84,7 +84,8 @@ static int note_ports(struct qg_job *job, struct qg_block *block, const char *ke
         qg_value_append_take(path, qg_value_format(err, "qvm.%s", block->action->name), err) < 0 ||
         qg_value_append_take(path, qg_value_text(key, err), err) < 0)
         return -1;
-    return qg_step_change_take(step, QG_STEAL(path), json_incref(before), QG_STEAL(after), err);
+    return qg_step_change_take(step, QG_STEAL(path), json_incref(qg_value_mutable(before)),
+                               QG_STEAL(after), err);
 }
 
 struct qg_step *qg_assign_drop(struct qg_job *job, const char *devclass, const json_t *assignment,
@@ -109,17 +110,26 @@ struct qg_step *qg_assign_add(struct qg_job *job, const char *devclass, const ch
                        err);
 }
 
+/* Before the first step of a block, the ports that there are. */
+static int keep_ports(const struct qg_job *job, json_t **before, struct qg_err *err) {
+    if (!*before)
+        *before = ports_of(&job->qube, err);
+    return *before ? 0 : -1;
+}
+
 static int unassign(struct qg_job *job, struct qg_block *block, const char *key,
-                    const json_t *assignment, json_t *before, struct qg_err *err) {
-    return qg_assign_drop(job, "pci", assignment, err) ? note_ports(job, block, key, before, err)
-                                                       : -1;
+                    const json_t *assignment, json_t **before, struct qg_err *err) {
+    if (keep_ports(job, before, err) < 0 || !qg_assign_drop(job, "pci", assignment, err))
+        return -1;
+    return note_ports(job, block, key, *before, err);
 }
 
 static int assign(struct qg_job *job, struct qg_block *block, const struct qg_assign *how,
-                  const json_t *device, json_t *options, json_t *before, struct qg_err *err) {
-    return qg_assign_add(job, "pci", mode_required, device, options, err)
-               ? note_ports(job, block, how->key, before, err)
-               : -1;
+                  const json_t *device, json_t *options, json_t **before, struct qg_err *err) {
+    if (keep_ports(job, before, err) < 0 ||
+        !qg_assign_add(job, "pci", mode_required, device, options, err))
+        return -1;
+    return note_ports(job, block, how->key, *before, err);
 }
 
 const json_t *qg_assign_find(const struct qg_qube *qube, const char *devclass,
@@ -181,7 +191,7 @@ static bool is_required(const json_t *assignment) {
 /* qubesd would keep the assignment of what was at this port before, and the qube could not start.
  */
 static int drop_stale(struct qg_job *job, struct qg_block *block, const char *key,
-                      const json_t *device, json_t *before, struct qg_err *err) {
+                      const json_t *device, json_t **before, struct qg_err *err) {
     const json_t *stale = qg_assign_find_stale(&job->qube, "pci", device);
     if (!stale)
         return 0;
@@ -193,15 +203,19 @@ static int drop_stale(struct qg_job *job, struct qg_block *block, const char *ke
 }
 
 static int plan_device(struct qg_job *job, struct qg_block *block, const struct qg_assign *how,
-                       const json_t *device, json_t *before, struct qg_err *err) {
+                       const json_t *device, json_t **before, struct qg_err *err) {
     const char *port = qg_value_get_text(device, "port_id");
     const json_t *assignment = qg_assign_find(&job->qube, "pci", device);
+    bool any_options =
+        how->no_strict_reset == QG_SWITCH_AS_IS && how->permissive == QG_SWITCH_AS_IS;
+    if (any_options && is_required(assignment))
+        return qg_block_skip(block, how->key, port, err);
     QG_AUTO(json) json_t *now = qg_device_options(assignment, err);
     QG_AUTO(json) json_t *options = now ? wanted_options(now, how, err) : NULL;
     if (!options)
         return -1;
     if (is_required(assignment) && json_equal(now, options))
-        return qg_block_say(block, err, "[SKIP] %-19s: %s", how->key, port);
+        return qg_block_skip(block, how->key, port, err);
     if (qg_assign_warn_taken(job, device, err) < 0 ||
         drop_stale(job, block, how->key, device, before, err) < 0 ||
         qg_block_say(block, err, "%-19s: %s %s", how->key,
@@ -215,7 +229,7 @@ static int plan_device(struct qg_job *job, struct qg_block *block, const struct 
 
 /* Takes away what is assigned and not among wanted. */
 static int plan_exact(struct qg_job *job, struct qg_block *block, const struct qg_assign *how,
-                      const json_t *wanted, json_t *before, struct qg_err *err) {
+                      const json_t *wanted, json_t **before, struct qg_err *err) {
     QG_AUTO(json) json_t *now = json_deep_copy(qg_qube_assignments(&job->qube, "pci"));
     size_t i, j;
     json_t *assignment, *device;
@@ -235,8 +249,8 @@ static int plan_exact(struct qg_job *job, struct qg_block *block, const struct q
 int qg_assign_plan(struct qg_job *job, struct qg_block *block, const json_t *refs,
                    const struct qg_assign *how, struct qg_err *err) {
     QG_AUTO(json) json_t *devices = qg_value_array(err);
-    QG_AUTO(json) json_t *before = ports_of(&job->qube, err);
-    if (!devices || !before)
+    QG_AUTO(json) json_t *before = NULL;
+    if (!devices)
         return -1;
     size_t i;
     json_t *item;
@@ -246,10 +260,10 @@ int qg_assign_plan(struct qg_job *job, struct qg_block *block, const json_t *ref
             qg_value_append_take(devices, json_incref(qg_value_mutable(device)), err) < 0)
             return -1;
     }
-    if (how->exact && plan_exact(job, block, how, devices, before, err) < 0)
+    if (how->exact && plan_exact(job, block, how, devices, &before, err) < 0)
         return -1;
     json_array_foreach(devices, i, item) {
-        if (plan_device(job, block, how, item, before, err) < 0)
+        if (plan_device(job, block, how, item, &before, err) < 0)
             return -1;
     }
     return 0;
@@ -277,7 +291,8 @@ json_t *qg_assign_refs(struct qg_body *body, const char *key, struct qg_err *err
 
 int qg_assign_pcidevs(struct qg_job *job, struct qg_block *block, struct qg_err *err) {
     struct qg_body *body = &block->body;
-    struct qg_err ignored = {0};
+    struct qg_err ignored;
+    qg_err_clear(&ignored);
     const json_t *devices = qg_body_get(body, "pcidevs", &ignored);
     QG_AUTO(json) json_t *refs = qg_assign_refs(body, "pcidevs", err);
     bool exact, strict;

@@ -10,7 +10,7 @@
 void qg_body_fini(struct qg_body *body) {
     json_decref(body->keys);
     json_decref(body->words);
-    json_decref(body->used);
+    free(body->used);
     *body = (struct qg_body){0};
 }
 
@@ -21,10 +21,10 @@ static bool is_salts_own(const char *key) {
                                       "order",       "saltenv",    "pillarenv",     "status-mode",
                                       "status_mode", "debug-mode", "run-post-hook", "run_post_hook",
                                       "debug_mode"};
-    if (qg_text_starts(key, "__"))
+    if (key[0] == '_' && key[1] == '_')
         return true;
     for (size_t i = 0; i < QG_ARRAY_LEN(own); i++)
-        if (strcmp(key, own[i]) == 0)
+        if (key[0] == own[i][0] && strcmp(key, own[i]) == 0)
             return true;
     return false;
 }
@@ -47,12 +47,14 @@ static int add_item(struct qg_body *body, const json_t *item, struct qg_err *err
     if (json_is_array(item))
         return qg_err_set(err, QG_ERR_INVALID,
                           "a list inside a list: expected `- key: value` items");
+    if (!body->words && !(body->words = qg_value_array(err)))
+        return -1;
     return qg_value_append_take(body->words, json_incref(qg_value_mutable(item)), err);
 }
 
 int qg_body_init(struct qg_body *body, const json_t *value, struct qg_err *err) {
-    *body = (struct qg_body){.keys = json_object(), .words = json_array(), .used = json_object()};
-    if (!body->keys || !body->words || !body->used)
+    *body = (struct qg_body){.keys = json_object()};
+    if (!body->keys)
         return qg_err_oom(err);
     if (qg_value_is_empty(value))
         return 0;
@@ -79,8 +81,26 @@ bool qg_body_same_key(const char *a, const char *b) {
     return *a == *b;
 }
 
+static bool is_used(const struct qg_body *body, const char *key) {
+    for (size_t i = 0; i < body->used_count; i++)
+        if (body->used[i] == key || strcmp(body->used[i], key) == 0)
+            return true;
+    return false;
+}
+
 int qg_body_use(struct qg_body *body, const char *key, struct qg_err *err) {
-    return qg_value_set_take(body->used, key, json_true(), err);
+    if (is_used(body, key))
+        return 0;
+    if (body->used_count == body->used_size) {
+        size_t size = body->used_size ? body->used_size * 2 : 16;
+        const char **used = reallocarray(body->used, size, sizeof(*used));
+        if (!used)
+            return qg_err_oom(err);
+        body->used = used;
+        body->used_size = size;
+    }
+    body->used[body->used_count++] = key;
+    return 0;
 }
 
 /* The value of a key in either spelling, *found NULL where it is not there. 0/-1. */
@@ -89,7 +109,8 @@ static int find(struct qg_body *body, const char *key, const json_t **found, str
     json_t *value;
     *found = NULL;
     json_object_foreach(body->keys, name, value) {
-        if (!qg_body_same_key(name, key))
+        if (*name != *key || /* no key begins with either of `-` and `_` */
+            !qg_body_same_key(name, key))
             continue;
         if (*found && !json_equal(*found, value))
             return qg_err_set(err, QG_ERR_INVALID,
@@ -266,7 +287,7 @@ json_t *qg_body_unused(const struct qg_body *body, struct qg_err *err) {
     const char *key;
     json_t *value;
     json_object_foreach(body->keys, key, value) {
-        if (unused && !json_object_get(body->used, key) &&
+        if (unused && !is_used(body, key) &&
             qg_value_append_take(unused, qg_value_text(key, err), err) < 0)
             return NULL;
     }

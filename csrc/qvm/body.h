@@ -8,8 +8,10 @@
 /* `- set: [...]` items are keys, bare items are words (positional arguments). */
 struct qg_body {
     json_t *keys;  /* mapping */
-    json_t *words; /* list */
-    json_t *used;  /* keys that somebody has looked at: what is left over is named in the comment */
+    json_t *words; /* list, NULL where there are none */
+    /* names of keys that somebody has looked at: what is left over is named in the comment */
+    const char **used;
+    size_t used_count, used_size;
 };
 
 void qg_body_fini(struct qg_body *body);
@@ -56,7 +58,7 @@ bool qg_body_same_key(const char *a, const char *b);
  * is not false. */
 int qg_body_flag(struct qg_body *body, const char *flag, bool *out, struct qg_err *err);
 
-/* Marks a key as looked at. */
+/* Marks a key as looked at; its name is borrowed for as long as the body lives. */
 int qg_body_use(struct qg_body *body, const char *key, struct qg_err *err);
 
 /* The keys that nobody looked at, a new list of texts as they were written; NULL on failure. */

@@ -487,6 +487,10 @@ int qg_create_resume(struct qg_job *job, struct qg_block *block, struct qg_err *
     }
     if (!record || !job->qube.exists)
         return 0;
+    if (job->early) {
+        job->waits = true;
+        return -1;
+    }
     if (check_unfinished(job, record, err) < 0)
         return -1;
     if (qg_block_say(block, err, "An earlier creation of %s was cut off: starting over",

@@ -653,4 +653,4 @@ static int devices_plan(struct qg_job *job, struct qg_block *block, struct qg_er
     return prefs ? qg_prefs_plan_pvh(job, prefs, err) : 0;
 }
 
-const struct qg_action qg_action_devices = {"devices", keys, devices_need, devices_plan};
+const struct qg_action qg_action_devices = {"devices", keys, devices_need, devices_plan, false};

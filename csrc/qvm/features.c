@@ -5,7 +5,6 @@
 #include "base/text.h"
 #include "wire/name.h"
 
-#include <stdio.h>
 #include <string.h>
 
 static const char *const keys[] = {"enable", "disable", "default", "set", "list", NULL};
@@ -23,9 +22,11 @@ static int want_feature(json_t *wanted, const char *prefix, const char *name, js
                         struct qg_err *err) {
     QG_AUTO(json) json_t *owned = value;
     char full[FEATURE_NAME_MAX + sizeof(service_prefix)];
-    if (!*name || strlen(name) > FEATURE_NAME_MAX)
+    size_t length = strlen(name), ahead = strlen(prefix);
+    if (length == 0 || length > FEATURE_NAME_MAX)
         return qg_err_set(err, QG_ERR_INVALID, "features: '%.40s' is no feature's name", name);
-    snprintf(full, sizeof(full), "%s%s", prefix, name);
+    memcpy(full, prefix, ahead);
+    memcpy(full + ahead, name, length + 1);
     if (qg_name_check_argument("features", full, err) < 0)
         return -1;
     return qg_value_set_take(wanted, full, QG_STEAL(owned), err);
@@ -52,6 +53,8 @@ static json_t *feature_value(const char *name, const json_t *value, struct qg_er
  * upstream). */
 static int gather_list(struct qg_block *block, json_t *wanted, const char *key, const char *text,
                        struct qg_err *err) {
+    if (!json_object_get(block->body.keys, key)) /* none of the keys has a second spelling */
+        return 0;
     QG_AUTO(json) json_t *names = qg_body_names(&block->body, key, err);
     if (!names)
         return -1;
@@ -108,9 +111,10 @@ static int unfold_words(struct qg_block *block, struct qg_err *err) {
 static int features_need(struct qg_block *block, struct qg_need *need, struct qg_err *err) {
     if (unfold_words(block, err) < 0)
         return -1;
-    QG_AUTO(json) json_t *wanted = gather(block, err);
+    json_t *wanted = block->wanted ? block->wanted : gather(block, err);
     if (!wanted)
         return -1;
+    block->wanted = wanted;
     if (json_object_size(wanted) == 0)
         need->want.all_features = true;
     const char *name;
@@ -198,7 +202,9 @@ static int features_plan(struct qg_job *job, struct qg_block *block, struct qg_e
     bool exists;
     if (qg_job_must_exist(job, block, &exists, err) < 0 || !exists)
         return exists ? -1 : 0;
-    QG_AUTO(json) json_t *wanted = gather(block, err);
+    /* need has failed on what cannot be gathered, and where that may be passed it is said here */
+    QG_AUTO(json)
+    json_t *wanted = block->wanted ? json_incref(block->wanted) : gather(block, err);
     if (!wanted)
         return -1;
     bool asked =
@@ -214,5 +220,5 @@ static int features_plan(struct qg_job *job, struct qg_block *block, struct qg_e
     return 0;
 }
 
-const struct qg_action qg_action_features = {"features", keys, features_need, features_plan};
-const struct qg_action qg_action_service = {"service", keys, features_need, features_plan};
+const struct qg_action qg_action_features = {"features", keys, features_need, features_plan, true};
+const struct qg_action qg_action_service = {"service", keys, features_need, features_plan, true};

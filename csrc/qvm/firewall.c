@@ -155,4 +155,4 @@ static int firewall_plan(struct qg_job *job, struct qg_block *block, struct qg_e
     return set_rules(job, block, wanted, err);
 }
 
-const struct qg_action qg_action_firewall = {"firewall", keys, firewall_need, firewall_plan};
+const struct qg_action qg_action_firewall = {"firewall", keys, firewall_need, firewall_plan, true};

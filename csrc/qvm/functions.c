@@ -156,15 +156,28 @@ static bool is_ordered(const struct order *order, const char *name) {
     return false;
 }
 
+/* There are few bodies, so looking through them is quicker than hashing every action's name. */
+static bool has_body(const json_t *bodies, const char *action) {
+    const char *name;
+    json_t *body;
+    json_object_foreach(qg_value_mutable(bodies), name, body) {
+        if (*name == *action && strcmp(name, action) == 0)
+            return true;
+    }
+    return false;
+}
+
 /* Every body must be that of an action of the order. */
 static int check_bodies(const struct order *order, const json_t *bodies, struct qg_err *err) {
     const char *name;
     json_t *body;
     json_object_foreach(qg_value_mutable(bodies), name, body) {
+        if (is_ordered(order, name))
+            continue;
         bool salts = qg_text_starts(name, "__") || strcmp(name, "actions") == 0 ||
                      strcmp(name, "name") == 0 || strcmp(name, "require") == 0 ||
                      strcmp(name, "saltenv") == 0 || qg_text_ends(name, "-mode");
-        if (salts || is_ordered(order, name))
+        if (salts)
             continue;
         const char *names[QG_ARRAY_LEN(default_order) + 1] = {0};
         for (size_t i = 0; i < QG_ARRAY_LEN(default_order); i++)
@@ -206,7 +219,8 @@ static int function_vm(struct qg_run *run, const json_t *args, struct qg_report 
         }
     } else {
         for (size_t i = 0; i < QG_ARRAY_LEN(default_order); i++)
-            if (add_action(&order, default_order[i]->name, NULL, bodies, err) < 0)
+            if (has_body(bodies, default_order[i]->name) &&
+                add_action(&order, default_order[i]->name, NULL, bodies, err) < 0)
                 return -1;
     }
     if (check_bodies(&order, bodies, err) < 0)

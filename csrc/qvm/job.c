@@ -11,6 +11,7 @@ static void job_fini(struct qg_job *job) {
         qg_body_fini(&job->blocks[i].body);
         qg_buf_fini(&job->blocks[i].comment);
         json_decref(job->blocks[i].data);
+        json_decref(job->blocks[i].wanted);
     }
     free(job->blocks);
     qg_qube_fini(&job->qube);
@@ -59,17 +60,26 @@ static void look_ahead(struct qg_job *job) {
             job->label = json_incref(json_object_get(job->blocks[i].body.keys, "label"));
 }
 
+static int gather_need(struct qg_block *block, struct qg_need *need, struct qg_err *err) {
+    struct qg_err problem = {0};
+    if (!block->action->need || block->action->need(block, need, &problem) == 0)
+        return 0;
+    if (block->pass && problem.kind == QG_ERR_INVALID)
+        return 0; /* planning says it again, and only this action fails */
+    if (err && err->kind == QG_ERR_NONE)
+        *err = problem;
+    return name_action(block, err);
+}
+
 static int gather_needs(struct qg_job *job, size_t from, struct qg_need *need, struct qg_err *err) {
     for (size_t i = from; i < job->count; i++) {
         struct qg_block *block = &job->blocks[i];
-        struct qg_err problem = {0};
-        if (!block->action->need || block->action->need(block, need, &problem) == 0)
-            continue;
-        if (block->pass && problem.kind == QG_ERR_INVALID)
-            continue; /* planning says it again, and only this action fails */
-        if (err && err->kind == QG_ERR_NONE)
-            *err = problem;
-        return name_action(block, err);
+        if (gather_need(block, need, err) < 0)
+            return -1;
+        block->want = need->want;
+        block->features = json_array_size(need->features);
+        block->classes = json_array_size(need->classes);
+        block->volumes = json_array_size(need->volumes);
     }
     if (need->meminfo_off && need->maxmem_on)
         return qg_err_set(
@@ -125,6 +135,8 @@ static int plan_block(struct qg_job *job, struct qg_block *block, struct qg_err 
         block->to = job->plan.count;
         return warn_unused(job, block, err);
     }
+    if (job->waits)
+        return -1;
     name_action(block, &problem);
     if (!block->pass || problem.kind == QG_ERR_OOM || problem.kind == QG_ERR_INTERRUPTED) {
         if (err && err->kind == QG_ERR_NONE)
@@ -139,40 +151,91 @@ static int plan_block(struct qg_job *job, struct qg_block *block, struct qg_err 
     return qg_block_fail(block, err, "%s", problem.text);
 }
 
-static int plan_from(struct qg_job *job, size_t first, struct qg_err *err) {
-    bool failed = false;
-    for (size_t i = first; i < job->count; i++) {
-        struct qg_block *block = &job->blocks[i];
-        block->skipped = failed;
-        if (failed) {
-            if (qg_block_say(block, err, "[SKIP] Skipping due to previous failure!") < 0)
-                return -1;
-            continue;
-        }
-        if (plan_block(job, block, err) < 0)
-            return -1;
-        failed = block->failed && !block->pass;
-    }
+static int plan_next(struct qg_job *job, struct qg_err *err) {
+    struct qg_block *block = &job->blocks[job->planned];
+    block->skipped = job->stopped;
+    int status = job->stopped ? qg_block_say(block, err, "[SKIP] Skipping due to previous failure!")
+                              : plan_block(job, block, err);
+    if (status < 0)
+        return -1;
+    job->stopped = job->stopped || (block->failed && !block->pass);
+    job->planned++;
     return 0;
 }
 
-static int observe_and_plan(struct qg_job *job, size_t first, struct qg_err *err) {
-    QG_AUTO(need) struct qg_need need = {0};
-    if (gather_needs(job, first, &need, err) < 0)
-        return -1;
-    qg_qube_fini(&job->qube);
-    if (qg_run_observe(job->run, job->name, &need.want, need.pci, job->test, &job->qube, err) < 0)
-        return -1;
-    return plan_from(job, first, err);
+/* A job while answers are on their way. */
+struct early {
+    struct qg_job *job;
+    const struct qg_need *need;
+    struct qg_err err; /* what planning has failed with */
+};
+
+/* Whether the next block can be planned with what is known. What its steps couple is in the
+ * properties: they have to be there first. */
+static bool can_plan(const struct early *early) {
+    const struct qg_job *job = early->job;
+    if (job->planned == job->count || !job->qube.exists || job->waits)
+        return false;
+    const struct qg_block *block = &job->blocks[job->planned];
+    struct qg_want want = block->want;
+    want.properties = early->need->want.properties;
+    want.all_features = early->need->want.all_features;
+    want.features = early->need->features;
+    want.classes = early->need->classes;
+    want.volumes = early->need->volumes;
+    return block->action->early &&
+           qg_qube_knows(&job->qube, &want, block->features, block->classes, block->volumes);
 }
 
-/* After an action that may fail did fail, what the rest was planned against is no longer true. */
-static int plan_again(struct qg_job *job, size_t first, struct qg_err *err) {
+/* The time in which answers are waited for is there to plan what they do not matter for. */
+static void plan_early(void *owner) {
+    struct early *early = owner;
+    while (early->err.kind == QG_ERR_NONE && can_plan(early))
+        if (plan_next(early->job, &early->err) < 0)
+            return;
+}
+
+/* Forgets the plans of the blocks from first on. */
+static void unplan(struct qg_job *job, size_t first) {
     qg_plan_fini(&job->plan);
     for (size_t i = first; i < job->count; i++) {
         qg_buf_fini(&job->blocks[i].comment);
         job->blocks[i].failed = false;
     }
+    job->planned = first;
+    job->stopped = false;
+}
+
+static int observe_and_plan(struct qg_job *job, size_t first, struct qg_err *err) {
+    QG_AUTO(need) struct qg_need need = {0};
+    struct early early = {.job = job, .need = &need};
+    if (gather_needs(job, first, &need, err) < 0)
+        return -1;
+    need.want.more = plan_early;
+    need.want.owner = &early;
+    qg_qube_fini(&job->qube);
+    job->early = true;
+    int status =
+        qg_run_observe(job->run, job->name, &need.want, need.pci, job->test, &job->qube, err);
+    job->early = job->waits = false;
+    if (status < 0)
+        return -1;
+    if (!job->qube.exists) /* removed by somebody else between two answers */
+        unplan(job, first);
+    else if (early.err.kind != QG_ERR_NONE) {
+        if (err && err->kind == QG_ERR_NONE)
+            *err = early.err;
+        return -1;
+    }
+    while (job->planned < job->count)
+        if (plan_next(job, err) < 0)
+            return -1;
+    return 0;
+}
+
+/* After an action that may fail did fail, what the rest was planned against is no longer true. */
+static int plan_again(struct qg_job *job, size_t first, struct qg_err *err) {
+    unplan(job, first);
     return observe_and_plan(job, first, err);
 }
 

@@ -115,6 +115,8 @@ static bool is_verb(const char *name) {
 
 /* `set: [{k: v}]` means the same as the keys themselves. */
 static int unfold_set(struct qg_body *body, struct qg_err *err) {
+    if (!json_object_get(body->keys, "set")) /* as nearly always */
+        return 0;
     QG_AUTO(json) json_t *pairs = qg_body_pairs(body, "set", err);
     if (!pairs)
         return -1;
@@ -176,11 +178,10 @@ static bool is_pvh(const char *name, const char *value) {
  * state need (a network to be given, dispvms to be allowed, hvm for devices) comes first, taking it
  * away comes last. */
 static int rank_of(const char *name, const struct qg_property *property, const char *value) {
-    bool on = value && qg_property_equal("", QG_PROPERTY_BOOL, value, "True");
     if (strcmp(name, "template") == 0)
         return 0;
     if (strcmp(name, "provides_network") == 0 || strcmp(name, "template_for_dispvms") == 0)
-        return on ? 1 : 9;
+        return value && qg_property_equal("", QG_PROPERTY_BOOL, value, "True") ? 1 : 9;
     if (strcmp(name, "virt_mode") == 0)
         return is_pvh(name, value) ? PVH_RANK : 2;
     if (strcmp(name, "maxmem") == 0)
@@ -256,8 +257,8 @@ static int plan_setting(struct qg_job *job, struct qg_block *block, const struct
                         struct qg_err *err) {
     const struct qg_property *property = setting->property;
     if (is_as_wanted(setting))
-        return qg_block_say(block, err, "[SKIP] %-19s: %s", property->name,
-                            property->is_default ? QG_DEFAULT_WORD : property->value);
+        return qg_block_skip(block, property->name,
+                             property->is_default ? QG_DEFAULT_WORD : property->value, err);
     QG_AUTO(json) json_t *old = qg_value_shown(property, err);
     if (!old)
         return -1;
@@ -357,7 +358,7 @@ static int answer(struct qg_job *job, struct qg_block *block, struct qg_err *err
     QG_AUTO(json) json_t *data = qg_value_object(err);
     if (!names || !data || qg_body_use(&block->body, "list", err) < 0 ||
         qg_body_use(&block->body, "action", err) < 0 ||
-        json_array_extend(names, block->body.words) < 0)
+        (block->body.words && json_array_extend(names, block->body.words) < 0))
         return -1;
     size_t i;
     json_t *item;
@@ -404,4 +405,4 @@ static int prefs_plan(struct qg_job *job, struct qg_block *block, struct qg_err 
     return plan_ranks(job, block, &settings, PVH_RANK + 1, 9, err);
 }
 
-const struct qg_action qg_action_prefs = {"prefs", keys, prefs_need, prefs_plan};
+const struct qg_action qg_action_prefs = {"prefs", keys, prefs_need, prefs_plan, true};

@@ -206,4 +206,4 @@ static int present_plan(struct qg_job *job, struct qg_block *block, struct qg_er
     return creation.more ? set_properties(job, block, &wish, err) : 0;
 }
 
-const struct qg_action qg_action_present = {"present", keys, present_need, present_plan};
+const struct qg_action qg_action_present = {"present", keys, present_need, present_plan, true};

@@ -103,18 +103,23 @@ int qg_properties_copy(const struct qg_properties *from, struct qg_properties *t
     return 0;
 }
 
-/* Takes `word` off the front of the line; false where something else stands there. */
-static bool take_word(const char **at, const char *end, const char *word) {
-    size_t length = strlen(word);
-    if ((size_t)(end - *at) < length || memcmp(*at, word, length) != 0)
+/* Takes `word` off the front of the line; false where something else stands there. The line is
+ * terminated by something that no word holds, so comparing stops there by itself. */
+static bool take_word(const char **at, const char *word) {
+    const char *line = *at;
+    while (*word && *line == *word) {
+        line++;
+        word++;
+    }
+    if (*word)
         return false;
-    *at += length;
+    *at = line;
     return true;
 }
 
-static bool take_type(const char **at, const char *end, enum qg_property_type *type) {
+static bool take_type(const char **at, enum qg_property_type *type) {
     for (size_t i = 0; i < QG_ARRAY_LEN(type_names); i++)
-        if (take_word(at, end, type_names[i])) {
+        if (**at == type_names[i][0] && take_word(at, type_names[i])) {
             *type = (enum qg_property_type)i;
             return true;
         }
@@ -123,9 +128,13 @@ static bool take_type(const char **at, const char *end, enum qg_property_type *t
 
 /* GetAll writes a newline as `\\n` and a backslash as `\\\\`; turned back in place, up to end, and
  * terminated. */
-static void unescape(char *text, const char *end) {
-    char *to = text;
-    for (const char *from = text; from < end; from++) {
+static void unescape(char *text, char *end) {
+    char *to = memchr(text, '\\', (size_t)(end - text));
+    if (!to) { /* as nearly always */
+        *end = '\0';
+        return;
+    }
+    for (const char *from = to; from < end; from++) {
         bool escaped = *from == '\\' && from + 1 < end;
         from += escaped;
         *to++ = escaped && *from == 'n' ? '\n' : *from;
@@ -133,17 +142,18 @@ static void unescape(char *text, const char *end) {
     *to = '\0';
 }
 
-/* A line of out->text, from line to end; what is taken from it is terminated in place. */
+/* A line of out->text, from line to the newline at end; what is taken from it is terminated in
+ * place. */
 static int parse_line(char *line, char *end, struct qg_properties *out, struct qg_err *err) {
     char *space = memchr(line, ' ', (size_t)(end - line));
     const char *at = space;
     bool is_default = false;
     enum qg_property_type type = QG_PROPERTY_STR;
-    bool fine = space && space > line && take_word(&at, end, " default=");
-    fine = fine && ((is_default = take_word(&at, end, "True")) || take_word(&at, end, "False"));
-    fine = fine && take_word(&at, end, " type=") && take_type(&at, end, &type);
+    bool fine = space && space > line && take_word(&at, " default=");
+    fine = fine && ((is_default = take_word(&at, "True type=")) || take_word(&at, "False type="));
+    fine = fine && take_type(&at, &type);
     /* an empty value keeps its space, but be lenient at a line's end */
-    fine = fine && (at == end || take_word(&at, end, " "));
+    fine = fine && (at == end || take_word(&at, " "));
     if (!fine)
         return qg_err_set(err, QG_ERR_PROTOCOL, "a property line that cannot be read: '%.*s'",
                           end - line > 80 ? 80 : (int)(end - line), line);
