@@ -96,6 +96,8 @@ bool qg_report_has_changes(const struct qg_report *report) {
 /* The comment, then the failure's sentence, then the warnings, a line each. */
 static json_t *comment_value(const struct qg_report *report, const struct qg_err *failure,
                              struct qg_err *err) {
+    if (!failure && json_array_size(report->warnings) == 0)
+        return qg_value_text(qg_buf_text(&report->comment), err);
     QG_AUTO(buf) struct qg_buf text = {0};
     if (qg_buf_puts(&text, qg_buf_text(&report->comment), err) < 0)
         return NULL;

@@ -156,15 +156,21 @@ static bool is_ordered(const struct order *order, const char *name) {
     return false;
 }
 
-/* There are few bodies, so looking through them is quicker than hashing every action's name. */
-static bool has_body(const json_t *bodies, const char *action) {
+/* The actions in the usual order, as far as they have bodies. There are few bodies: looking through
+ * them is quicker than hashing every action's name. */
+static int add_usual(struct order *order, const json_t *bodies, struct qg_err *err) {
+    bool has[QG_ARRAY_LEN(default_order)] = {false};
     const char *name;
     json_t *body;
     json_object_foreach(qg_value_mutable(bodies), name, body) {
-        if (*name == *action && strcmp(name, action) == 0)
-            return true;
+        for (size_t i = 0; i < QG_ARRAY_LEN(default_order); i++)
+            has[i] = has[i] || (*name == *default_order[i]->name &&
+                                strcmp(name, default_order[i]->name) == 0);
     }
-    return false;
+    for (size_t i = 0; i < QG_ARRAY_LEN(default_order); i++)
+        if (has[i] && add_action(order, default_order[i]->name, NULL, bodies, err) < 0)
+            return -1;
+    return 0;
 }
 
 /* Every body must be that of an action of the order. */
@@ -217,11 +223,8 @@ static int function_vm(struct qg_run *run, const json_t *args, struct qg_report 
             if (add_item(&order, item, bodies, err) < 0)
                 return -1;
         }
-    } else {
-        for (size_t i = 0; i < QG_ARRAY_LEN(default_order); i++)
-            if (has_body(bodies, default_order[i]->name) &&
-                add_action(&order, default_order[i]->name, NULL, bodies, err) < 0)
-                return -1;
+    } else if (add_usual(&order, bodies, err) < 0) {
+        return -1;
     }
     if (check_bodies(&order, bodies, err) < 0)
         return -1;
