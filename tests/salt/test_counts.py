@@ -114,31 +114,119 @@ def test_no_state_depends_on_how_many_qubes_there_are(machine, minion_for):
         assert not call or call.method != "admin.vm.List" or call.dest == name
 
 
-def test_a_change_between_two_states_is_seen(sandbox, minion):
+def test_the_guides_state_does_not_depend_on_how_many_qubes_there_are(machine, minion_for):
+    """Unchanged, created and foretold among a thousand qubes; nobody asks for all of them."""
+    sandbox = machine({**many(1000), "qubes": {"q-0": AS_IT_SHOULD_BE}})
+    minion = minion_for(sandbox)
+    for name, test, count in (("q-1000", False, 4), ("gpu", True, 25), ("gpu", False, 52)):
+        sandbox.clear_log()
+        (state,) = minion.high(GUIDE.format(name=name), test=test)
+        assert state["result"] is (None if test else True), state["comment"]
+        calls = sandbox.log()
+        known = {name, "fedora-40-xfce", "dom0"}
+        assert {call.dest for call in calls} <= known
+        assert not [
+            call for call in calls if call.method == "admin.vm.List" and call.dest == "dom0"
+        ]
+        assert len(calls) == count, methods(sandbox)
+
+
+def test_the_devices_are_asked_for_again_only_where_one_is_not_found(machine, minion_for):
+    sandbox = machine(many(3))
+    unknown = GUIDE.format(name="q-2").replace("01:00.1", "0a:00.0")
+    sls = GUIDE.format(name="q-1") + unknown + GUIDE.format(name="q-3")
+    first, second, third = minion_for(sandbox).high(sls)
+    assert (first["result"], second["result"], third["result"]) == (True, False, True)
+    assert "0a:00.0" in second["comment"]
+    assert methods(sandbox).count("device.pci.Available") == 2
+
+
+BY_SOMEBODY_ELSE = """
+    from saltext.qvm_gpu.sandbox.harness import exchange
+    for method, dest, payload in CALLS:
+        reply = exchange(SOCKET, f"{method} dom0 name {dest}".encode() + bytes(1) + payload)
+        assert reply == b"0" + bytes(1), reply
+"""
+
+
+def test_a_change_between_two_states_is_seen(machine, minion_for):
+    """Of every kind that a state reads, made by another process while Salt's run goes on."""
+    sandbox = machine({**many(2), "clones": {"of": "q-0", "count": 2, "prefix": "q"}})
+    minion = minion_for(sandbox)
+    calls = [
+        ("admin.vm.property.Set+memory", "q-1", b"700"),
+        ("admin.vm.feature.Set+menu-items", "q-1", b"other.desktop"),
+        ("admin.vm.device.pci.Unassign+dom0+00_01.0-00_00.1+0x10de+0x228e++p040300", "q-1", b""),
+        ("admin.vm.tag.Remove+mine", "q-1", b""),
+        ("admin.vm.firewall.Set+", "q-1", b"action=drop\n"),
+        ("admin.vm.Remove+", "q-2", b""),
+    ]
+    script = textwrap.dedent(BY_SOMEBODY_ELSE).replace("CALLS", repr(calls))
+    (minion.folder / "other.py").write_text(script.replace("SOCKET", repr(sandbox.socket)), "utf-8")
+    more = """
+    - tags:
+      - add: [mine]
+    - firewall:
+      - set: ['action=accept dsthost=example.org']
+"""
+    state = GUIDE.format(name="q-1").rstrip() + more
+    there = "{}:\n  qvm.exists:\n    - name: q-2\n"
+    other = f"other:\n  cmd.run:\n    - name: {sys.executable} {minion.folder}/other.py\n"
     minion.write(
         "t.sls",
-        textwrap.dedent(f"""
-        first:
-          qvm.prefs:
-            - name: work
-            - memory: 500
-        other:
-          cmd.run:
-            - name: {sys.executable} {minion.folder}/other.py
-        second:
-          qvm.prefs:
-            - name: work
-            - memory: 500
-        """),
+        state
+        + there.format("there")
+        + other
+        + state.replace("q-1:", "again:", 1)
+        + there.format("gone"),
     )
-    (minion.folder / "other.py").write_text(
-        "from saltext.qvm_gpu.sandbox.harness import exchange\n"
-        f"exchange({sandbox.socket!r}, b'admin.vm.property.Set+memory dom0 name work\\0' + b'700')\n",
-        "utf-8",
-    )
-    states = minion.apply("t")
-    assert [state["result"] for state in states] == [True] * 3, states
-    assert states[2]["changes"] == {"qvm.prefs": {"memory": {"old": 700, "new": 500}}}
+    first, there, other, again, gone = minion.apply("t")
+    assert sorted(first["changes"]) == ["qvm.firewall", "qvm.tags"], first
+    assert there["result"] is True and other["result"] is True, other
+    assert gone["result"] is False
+    assert again["result"] is True, again
+    changes = again["changes"]
+    assert sorted(changes) == ["qvm.features", "qvm.firewall", "qvm.prefs", "qvm.tags"]
+    assert changes["qvm.prefs"]["memory"] == {"old": 700, "new": 4000}
+    ports = ["00_01.0-00_00.0", "00_01.0-00_00.1"]
+    assert changes["qvm.prefs"]["pcidevs"] == {"old": ports[:1], "new": ports}
+    assert changes["qvm.features"]["menu-items"]["old"] == "other.desktop"
+
+
+def test_a_qube_that_goes_away_between_two_answers_is_not_planned_for(sandbox, quick):
+    """What its first answers were planned into is dropped: there are more calls than go out at
+    once, so that the last one is sent when the first is answered."""
+    names = [f"f{number:02}" for number in range(20)]
+    gone = {
+        "kind": "error", "match": f"admin.vm.feature.Get+{names[-1]} ",
+        "type": "QubesVMNotFoundError", "text": "No such domain: 'work'",
+    }  # fmt: skip
+    body = {
+        "prefs": [{"memory": 500}, {"vcpus": 1}, {"nosuch": 1}],
+        "features": [{"set": [{name: "1"} for name in names]}],
+    }
+    for test in (True, False):
+        sandbox.faults([gone])
+        state = quick.one("qvm.vm", "work", body, test=test)
+        assert state["result"] is False
+        assert state["changes"] == {}
+        assert "Qube work does not exist" in state["comment"]
+        assert "500" not in state["comment"]
+        assert not sandbox.writing_calls()
+
+
+def test_what_cannot_be_right_is_said_however_early_it_is_found(sandbox, quick):
+    """The class is known with the first answer; what is planned before it is not done."""
+    names = [f"f{number:02}" for number in range(20)]
+    body = [
+        {"tags": [{"add": ["x"]}]},
+        {"prefs": [{"memory": 500}, {"class": "TemplateVM"}]},
+        {"features": [{"set": [{name: "1"} for name in names]}]},
+    ]
+    state = quick.one("qvm.vm", "work", body)
+    assert state["result"] is False and state["changes"] == {}
+    assert "a qube's class cannot change to TemplateVM" in state["comment"]
+    assert not sandbox.writing_calls()
 
 
 ONLY_OURS = """
