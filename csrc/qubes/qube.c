@@ -12,9 +12,8 @@ int qg_qube_init(struct qg_qube *qube, const char *name, struct qg_err *err) {
     *qube = (struct qg_qube){.name = strdup(name),
                              .features = json_object(),
                              .devices = json_object(),
-                             .attached = json_object(),
                              .volumes = json_object()};
-    bool whole = qube->name && qube->features && qube->devices && qube->attached && qube->volumes;
+    bool whole = qube->name && qube->features && qube->devices && qube->volumes;
     return whole ? 0 : qg_err_oom(err);
 }
 
@@ -26,7 +25,6 @@ void qg_qube_fini(struct qg_qube *qube) {
     json_decref(qube->features);
     json_decref(qube->tags);
     json_decref(qube->devices);
-    json_decref(qube->attached);
     json_decref(qube->firewall);
     json_decref(qube->volumes);
     *qube = (struct qg_qube){0};
@@ -56,7 +54,6 @@ int qg_qube_copy(const struct qg_qube *from, struct qg_qube *to, struct qg_err *
         .all_features = from->all_features,
         .tags = copy_value(from->tags, &failed),
         .devices = copy_value(from->devices, &failed),
-        .attached = copy_value(from->attached, &failed),
         .firewall = copy_value(from->firewall, &failed),
         .notes = copy_text(from->notes, &failed),
         .volumes = copy_value(from->volumes, &failed),
@@ -99,21 +96,13 @@ static int take_power(struct qg_qube *qube, const struct qg_call *call, struct q
 }
 
 /* Device lines under the class in the method's name, admin.vm.device.CLASS.Assigned. */
-static int take_devices_into(json_t *target, const struct qg_call *call, struct qg_err *err) {
+static int take_assigned(struct qg_qube *qube, const struct qg_call *call, struct qg_err *err) {
     const char *class = call->request.method + strlen("admin.vm.device.");
     QG_AUTO_STR char *name = strndup(class, (size_t)(strchr(class, '.') - class));
     if (!name)
         return qg_err_oom(err);
     json_t *devices = qg_lines_devices(call->data, call->data_length, err);
-    return devices ? qg_value_set_take(target, name, devices, err) : -1;
-}
-
-static int take_assigned(struct qg_qube *qube, const struct qg_call *call, struct qg_err *err) {
-    return take_devices_into(qube->devices, call, err);
-}
-
-static int take_attached(struct qg_qube *qube, const struct qg_call *call, struct qg_err *err) {
-    return take_devices_into(qube->attached, call, err);
+    return devices ? qg_value_set_take(qube->devices, name, devices, err) : -1;
 }
 
 static json_t *answer_text(const struct qg_call *call, struct qg_err *err) {
@@ -194,7 +183,7 @@ static take_answer *taker_of(const char *method) {
     for (size_t i = 0; i < QG_ARRAY_LEN(readings); i++)
         if (strcmp(readings[i].method, method) == 0)
             return readings[i].take;
-    return qg_text_ends(method, ".Attached") ? take_attached : take_assigned;
+    return take_assigned;
 }
 
 /* The mapping that lacks what was asked for, where the failure says just that; NULL for another
@@ -249,7 +238,6 @@ bool qg_qube_knows(const struct qg_qube *qube, const struct qg_want *want, size_
                  (qube->firewall || !want->firewall) && (qube->notes || !want->notes);
     return whole && has_names(qube->features, want->features, features) &&
            has_names(qube->devices, want->classes, classes) &&
-           (!want->attached || has_names(qube->attached, want->classes, classes)) &&
            has_names(qube->volumes, want->volumes, volumes);
 }
 
@@ -299,9 +287,6 @@ static int add_devices(struct qg_qube *qube, const struct qg_want *want, struct 
         const char *class = json_string_value(item);
         if (!json_object_get(qube->devices, class) &&
             qg_batch_add_device(batch, class, "Assigned", qube->name, err) < 0)
-            return -1;
-        if (want->attached && !json_object_get(qube->attached, class) &&
-            qg_batch_add_device(batch, class, "Attached", qube->name, err) < 0)
             return -1;
     }
     return 0;

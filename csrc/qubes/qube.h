@@ -18,7 +18,6 @@ struct qg_qube {
     bool all_features;               /* features holds every one there is */
     json_t *tags;                    /* name > true */
     json_t *devices;  /* device class > list of assignments (their lines' keys); never NULL */
-    json_t *attached; /* device class > list of attached devices; never NULL */
     json_t *firewall; /* list of rules as qubesd prints them */
     char *notes;
     json_t *volumes; /* name > info (keys of admin.vm.volume.Info), null: known to be missing; never
@@ -38,7 +37,7 @@ const char *qg_qube_class(const struct qg_qube *qube);
 /* The feature's text, NULL where it is missing or not known; borrowed. */
 const char *qg_qube_feature(const struct qg_qube *qube, const char *name);
 
-/* The assignments (devices) or attachments of a class, NULL where not known; borrowed. */
+/* The assignments of a class, NULL where not known; borrowed. */
 json_t *qg_qube_assignments(const struct qg_qube *qube, const char *devclass);
 
 bool qg_qube_has_tag(const struct qg_qube *qube, const char *tag);
@@ -49,7 +48,6 @@ struct qg_want {
     const json_t *volumes;  /* list of volumes whose info is asked; NULL: none */
     const json_t *features; /* list of names; NULL: none */
     const json_t *classes;  /* list of device classes whose assignments are asked; NULL: none */
-    bool attached;          /* what is attached too, for each of the classes */
     /* Called whenever more has become known, while the rest is on its way; may be NULL. */
     void (*more)(void *owner);
     void *owner;

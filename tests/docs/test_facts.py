@@ -109,7 +109,26 @@ def test_every_known_fault_of_upstream_has_a_row():
     assert faults == [f"B{n}" for n in range(1, 25)]
 
 
-# -- the counts of calls.md
+# -- the calls and counts of calls.md
+
+
+def test_every_reading_call_is_in_the_table():
+    """Those that the core's sources name, and those that it makes of a class and an operation."""
+    from saltext.qvm_gpu.sandbox.harness import is_writing
+
+    named = {
+        re.sub(r"device\.\w+\.", "device.CLASS.", call)
+        for _, calls, _ in table("calls")
+        for call in re.findall(r"`(admin\.[\w.]+)`", calls)
+    }
+    asked = set()
+    for path in (REPOSITORY / "csrc").glob("*/*.c"):
+        text = path.read_text("utf-8")
+        methods = set(re.findall(r'"(admin\.\w+(?:\.\w+)*)"', text))
+        asked |= {re.sub(r"device\.\w+\.", "device.CLASS.", one) for one in methods}
+        operations = re.findall(r'qg_batch_add_device\([^;]*?"(\w+)"', text)
+        asked |= {f"admin.vm.device.CLASS.{one}" for one in operations}
+    assert {one for one in asked if not is_writing(one)} == named
 
 
 COUNTED = {
