@@ -372,7 +372,7 @@ def salt_part(report, options, minion, sandbox, floor_us):
     for count in (first["qubes"], states):
         functions = {"nop": "test.nop", "ours": "qvm.vm"}
         runs = {kind: [] for kind in functions}
-        for _ in range(options.repeat):
+        for _ in range(options.residents):
             for kind, name in functions.items():
                 runs[kind].append(minion.resident(guide_states(name, count)))
         median = {kind: statistics.median(each) for kind, each in runs.items()}
@@ -449,8 +449,9 @@ def main():
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "bench")
     parser.add_argument("--qube", default="fedora-40-nvidia", help="with QUBESD_SOCKET: which qube")
     options = parser.parse_args()
-    usual = (400, 5000, 2, 50, 5) if options.quick else (3000, 100_000, 5, 1000, 15)
-    for name, value in zip(("rounds", "leak", "repeat", "most", "loads"), usual, strict=True):
+    usual = (400, 5000, 2, 50, 5, 2) if options.quick else (3000, 100_000, 5, 1000, 15, 9)
+    names = ("rounds", "leak", "repeat", "most", "loads", "residents")
+    for name, value in zip(names, usual, strict=True):
         if getattr(options, name, None) is None:
             setattr(options, name, value)
     options.out.mkdir(parents=True, exist_ok=True)
