@@ -38,7 +38,7 @@ struct qg_job {
     size_t count;
     size_t planned; /* blocks that are planned */
     bool stopped;   /* by a condition that does not hold: the rest is skipped */
-    bool early;     /* answers are still on their way: nothing more can be asked about the qube */
+    bool early;     /* answers are still on their way */
     bool waits;     /* set by a plan that cannot do without asking: it is called again later */
 };
 
@@ -60,8 +60,9 @@ struct qg_action {
     /* Plans steps against job->qube. QG_ERR_INVALID stops the whole state before anything is
      * written; a condition that does not hold sets block->failed. */
     int (*plan)(struct qg_job *job, struct qg_block *block, struct qg_err *err);
-    /* For a qube that is there, the plan looks at nothing but what need has asked for: it is made
-     * as soon as that is known, while other answers are on their way. */
+    /* For a qube that is there, the plan looks at nothing but what need has asked for, or asks for
+     * what no other action of the state does: it is made as soon as that is known, while other
+     * answers are on their way. */
     bool early;
 };
 

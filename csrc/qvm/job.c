@@ -202,6 +202,8 @@ static void unplan(struct qg_job *job, size_t first) {
         qg_buf_fini(&job->blocks[i].comment);
         job->blocks[i].failed = false;
     }
+    if (job->pvh && job->pvh >= &job->blocks[first])
+        job->pvh = NULL;
     job->planned = first;
     job->stopped = false;
 }
