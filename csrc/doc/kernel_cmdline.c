@@ -118,7 +118,7 @@ static size_t expansion_end(const struct script *script, size_t at) {
 static bool is_self(const struct script *script, size_t at, size_t end) {
     size_t skip = script->text[at + 1] == '{' ? 2 : 1, tail = skip - 1;
     size_t length = strlen(script->variable);
-    return end - at == length + skip + tail &&
+    return script->text[at] == '$' && end - at == length + skip + tail &&
            memcmp(script->text + at + skip, script->variable, length) == 0;
 }
 
@@ -638,6 +638,23 @@ static char *without(const struct script *script, const bool *drop, struct qg_er
     return qg_buf_steal(&out, err);
 }
 
+/* Passes a shortened text on where it reads as it should: a `\` that loses the blank behind it
+ * would guard what comes next, for one the closing quote. */
+static char *shortened_take(char *text, const char *variable, const char *key, const char *wanted,
+                            struct qg_err *err) {
+    QG_AUTO_STR char *owned = text;
+    struct qg_err broken = {0};
+    QG_AUTO_STR char *line =
+        owned ? qg_grub_get(owned, strlen(owned), variable, NULL, &broken) : NULL;
+    if (line && !holds(line, key, wanted, QG_CMDLINE_ALL))
+        return QG_STEAL(owned);
+    if (broken.kind == QG_ERR_OOM)
+        qg_err_oom(err);
+    else if (owned)
+        qg_err_set(err, QG_ERR_INVALID, "%s: '%s' cannot be taken out of it", variable, wanted);
+    return NULL;
+}
+
 /* Removes the word, or (key not NULL) the item of every word `key=...`. */
 static char *removed(const char *text, size_t length, const char *variable, const char *key,
                      const char *wanted, struct qg_err *err) {
@@ -662,7 +679,7 @@ static char *removed(const char *text, size_t length, const char *variable, cons
     }
     char *out = without(&script, drop, err);
     free(drop);
-    return out;
+    return shortened_take(out, variable, key, wanted, err);
 }
 
 char *qg_grub_remove_word(const char *text, size_t length, const char *variable, const char *word,

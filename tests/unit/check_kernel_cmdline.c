@@ -216,6 +216,17 @@ START_TEST(refuses_to_add_where_nothing_counts) {
 }
 END_TEST
 
+/* A backslash that loses the blank behind it would guard the closing quote. */
+START_TEST(refuses_to_remove_what_keeps_a_quote_closed) {
+    static const char text[] = "A=\"\\ w\"\n";
+    struct qg_err err = {0};
+    ck_assert_ptr_null(qg_grub_remove_word(text, strlen(text), "A", "w", &err));
+    ck_assert_int_eq(err.kind, QG_ERR_INVALID);
+    QG_AUTO_STR char *same = qg_grub_remove_word(text, strlen(text), "A", "v", &err);
+    ck_assert_str_eq(same, text);
+}
+END_TEST
+
 START_TEST(reads_the_booted_line) {
     const char *line = "placeholder root=/dev/x " HIDE "=9 ro dyndbg=\"a " HIDE "=8\" " HIDE
                        "=01:00.0,,01:00.1 quiet\n";
@@ -245,6 +256,7 @@ Suite *qg_suite_kernel_cmdline(void) {
     tcase_add_test(tcase, adds_and_removes_words);
     tcase_add_test(tcase, refuses_what_is_no_argument);
     tcase_add_test(tcase, refuses_to_add_where_nothing_counts);
+    tcase_add_test(tcase, refuses_to_remove_what_keeps_a_quote_closed);
     tcase_add_test(tcase, reads_the_booted_line);
     suite_add_tcase(suite, tcase);
     return suite;
