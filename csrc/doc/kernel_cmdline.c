@@ -638,20 +638,44 @@ static char *without(const struct script *script, const bool *drop, struct qg_er
     return qg_buf_steal(&out, err);
 }
 
-/* Passes a shortened text on where it reads as it should: a `\` that loses the blank behind it
- * would guard what comes next, for one the closing quote. */
-static char *shortened_take(char *text, const char *variable, const char *key, const char *wanted,
-                            struct qg_err *err) {
-    QG_AUTO_STR char *owned = text;
+/* True where the shortened text reads as what was kept of the old one: a `\` that loses the blank
+ * behind it would guard what comes next, for one the closing quote. */
+static bool reads_as_kept(const struct script *old, const bool *drop, const char *shortened,
+                          struct qg_err *err) {
+    QG_AUTO(script) struct script now = {0};
+    size_t at = 0;
+    if (open_script(&now, shortened, strlen(shortened), old->variable, err) < 0)
+        return false;
+    for (size_t i = 0; i < old->piece_count; i++) {
+        const struct piece *piece = &old->pieces[i];
+        if (drop[piece->at])
+            continue;
+        if (at == now.piece_count || now.pieces[at].kind != piece->kind ||
+            now.pieces[at].c != piece->c)
+            return false;
+        at++;
+    }
+    return at == now.piece_count && now.count == old->count;
+}
+
+/* The text without what is to be dropped, where that is all there is of what is not wanted: some of
+ * it may stand in an expansion, or behind a quote that an earlier value opens. */
+static char *shortened(const struct script *script, const bool *drop, const char *key,
+                       const char *wanted, struct qg_err *err) {
+    QG_AUTO_STR char *out = without(script, drop, err);
     struct qg_err broken = {0};
-    QG_AUTO_STR char *line =
-        owned ? qg_grub_get(owned, strlen(owned), variable, NULL, &broken) : NULL;
+    if (!out)
+        return NULL;
+    QG_AUTO_STR char *line = reads_as_kept(script, drop, out, &broken)
+                                 ? qg_grub_get(out, strlen(out), script->variable, NULL, &broken)
+                                 : NULL;
     if (line && !holds(line, key, wanted, QG_CMDLINE_ALL))
-        return QG_STEAL(owned);
+        return QG_STEAL(out);
     if (broken.kind == QG_ERR_OOM)
         qg_err_oom(err);
-    else if (owned)
-        qg_err_set(err, QG_ERR_INVALID, "%s: '%s' cannot be taken out of it", variable, wanted);
+    else
+        qg_err_set(err, QG_ERR_INVALID, "%s: '%s' cannot be taken out of it", script->variable,
+                   wanted);
     return NULL;
 }
 
@@ -677,9 +701,9 @@ static char *removed(const char *text, size_t length, const char *variable, cons
                 drop_item(&script, item, &word, value, wanted, drop);
         }
     }
-    char *out = without(&script, drop, err);
+    char *out = shortened(&script, drop, key, wanted, err);
     free(drop);
-    return shortened_take(out, variable, key, wanted, err);
+    return out;
 }
 
 char *qg_grub_remove_word(const char *text, size_t length, const char *variable, const char *word,

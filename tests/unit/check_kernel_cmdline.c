@@ -218,9 +218,16 @@ END_TEST
 
 /* A backslash that loses the blank behind it would guard the closing quote. */
 START_TEST(refuses_to_remove_what_keeps_a_quote_closed) {
-    static const char text[] = "A=\"\\ w\"\n";
+    static const char text[] = "A=\"\\ w\"\n", joined[] = "A=\"\\ w\" b\n#\"\n",
+                      opened[] = "A='\"'\nA=\"$A \\\" w\"\n";
     struct qg_err err = {0};
     ck_assert_ptr_null(qg_grub_remove_word(text, strlen(text), "A", "w", &err));
+    ck_assert_int_eq(err.kind, QG_ERR_INVALID);
+    qg_err_clear(&err);
+    ck_assert_ptr_null(qg_grub_remove_word(joined, strlen(joined), "A", "w", &err));
+    ck_assert_int_eq(err.kind, QG_ERR_INVALID);
+    qg_err_clear(&err);
+    ck_assert_ptr_null(qg_grub_remove_word(opened, strlen(opened), "A", "w", &err));
     ck_assert_int_eq(err.kind, QG_ERR_INVALID);
     QG_AUTO_STR char *same = qg_grub_remove_word(text, strlen(text), "A", "v", &err);
     ck_assert_str_eq(same, text);
