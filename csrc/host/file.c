@@ -155,14 +155,28 @@ static bool is_same(int fd, int dir, const char *name) {
            ours.st_dev == there.st_dev && ours.st_ino == there.st_ino;
 }
 
+/* True for a file that an earlier run of ours left: one of somebody else's could be read and
+ * written by its owner after it is in place, and one with a second name would be emptied there,
+ * too. */
+static bool is_ours(int fd) {
+    struct stat info;
+    return fstat(fd, &info) == 0 && S_ISREG(info.st_mode) && info.st_uid == geteuid() &&
+           info.st_nlink <= 1;
+}
+
 /* The temporary file, ours alone while it is open. Its name is fixed, so that what a killed run
  * left is taken over; a lock keeps two runs apart. -1 with errno. */
 static int open_temporary(int dir, const char *name) {
     for (int i = 0; i < LOCK_TRIES; i++) {
         QG_AUTO_FD int fd =
             openat(dir, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
-        if (fd < 0)
+        if (fd < 0 && errno != ELOOP && errno != ENXIO)
             return -1;
+        if (fd < 0 || !is_ours(fd)) {
+            if (unlinkat(dir, name, 0) < 0 && errno != ENOENT)
+                return -1;
+            continue;
+        }
         if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
             if (is_same(fd, dir, name))
                 return qg_fd_steal(&fd);
@@ -181,8 +195,8 @@ static int replace(int dir, const char *temporary, const char *name, const char 
     QG_AUTO_FD int fd = open_temporary(dir, temporary);
     if (fd < 0)
         return -1;
-    if (ftruncate(fd, 0) == 0 && write_all(fd, content, length) == 0 && apply_kept(fd, kept) == 0 &&
-        fsync(fd) == 0 && renameat(dir, temporary, dir, name) == 0)
+    if (fchmod(fd, 0600) == 0 && ftruncate(fd, 0) == 0 && write_all(fd, content, length) == 0 &&
+        apply_kept(fd, kept) == 0 && fsync(fd) == 0 && renameat(dir, temporary, dir, name) == 0)
         return 0;
     int saved = errno;
     unlinkat(dir, temporary, 0);
@@ -240,6 +254,9 @@ int qg_host_append(struct qg_host *host, const char *path, const char *bytes, si
     QG_AUTO_FD int fd =
         openat(place.dir, place.name,
                O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, mode);
+    struct stat info;
+    if (fd >= 0 && fstat(fd, &info) == 0 && !S_ISREG(info.st_mode))
+        return qg_err_set(err, QG_ERR_IO, "cannot write %s: it is no file", path);
     if (fd < 0 || write_all(fd, bytes, length) < 0)
         return qg_err_errno(err, "cannot write %s", path);
     return 0;

@@ -23,6 +23,13 @@ static const char *real_path(const char *path) {
     return real;
 }
 
+/* As real_path, for two of them at once. */
+static const char *root_path(const char *path) {
+    static char real[512];
+    snprintf(real, sizeof(real), "%s%s", root, path);
+    return real;
+}
+
 static void put(const char *path, const char *content) {
     FILE *file = fopen(real_path(path), "w");
     ck_assert_ptr_nonnull(file);
@@ -128,6 +135,42 @@ START_TEST(a_new_file_gets_its_mode_and_leaves_nothing_beside_it) {
     ck_assert_str_eq(names[0], "b");
     ck_assert_str_eq(names[1], "new");
     ck_assert_ptr_null(names[2]);
+}
+END_TEST
+
+/* In a folder where others may write, the place of the temporary file can be taken on purpose. */
+START_TEST(a_temporary_file_of_others_is_not_used) {
+    static const char temporary[] = "/etc/a/.new.qvm-gpu";
+    put("/etc/victim", "victim");
+    ck_assert_int_eq(link(root_path("/etc/victim"), real_path(temporary)), 0);
+    ck_assert_int_eq(qg_host_write(host, "/etc/a/new", "1", 1, 0644, NULL, &err), 0);
+    assert_content("/etc/victim", "victim");
+    ck_assert_int_eq(symlink("/etc/victim", real_path(temporary)), 0);
+    ck_assert_int_eq(qg_host_write(host, "/etc/a/new", "2", 1, 0644, NULL, &err), 0);
+    assert_content("/etc/victim", "victim");
+    ck_assert_int_eq(mkfifo(real_path(temporary), 0666), 0);
+    ck_assert_int_eq(qg_host_write(host, "/etc/a/new", "3", 1, 0644, NULL, &err), 0);
+    assert_content("/etc/a/new", "3");
+    if (geteuid() != 0)
+        return;
+    put(temporary, "a file whose owner holds it open");
+    ck_assert_int_eq(chown(real_path(temporary), 7, 8), 0);
+    QG_AUTO_FD int held = open(real_path(temporary), O_RDONLY | O_CLOEXEC);
+    ck_assert_int_eq(qg_host_write(host, "/etc/a/new", "4", 1, 0600, NULL, &err), 0);
+    char seen[64] = "";
+    ck_assert_int_gt(read(held, seen, sizeof(seen) - 1), 1);
+    ck_assert_str_eq(seen, "a file whose owner holds it open");
+    assert_content("/etc/a/new", "4");
+}
+END_TEST
+
+START_TEST(nothing_is_appended_to_what_is_no_file) {
+    ck_assert_int_eq(mkfifo(real_path("/etc/a/fifo"), 0666), 0);
+    QG_AUTO_FD int reader = open(real_path("/etc/a/fifo"), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    ck_assert_int_eq(qg_host_append(host, "/etc/a/fifo", "x", 1, 0644, &err), -1);
+    ck_assert_int_eq(err.kind, QG_ERR_IO);
+    char seen;
+    ck_assert_int_le(read(reader, &seen, 1), 0);
 }
 END_TEST
 
@@ -374,6 +417,17 @@ START_TEST(an_interruption_stops_it) {
 }
 END_TEST
 
+START_TEST(an_interruption_stops_one_that_never_stops_talking) {
+    const char *argv[] = {"yes", NULL};
+    struct qg_host_command command = {.argv = argv};
+    struct qg_deadline deadline = qg_deadline_in(20000);
+    deadline.interrupted = say_yes;
+    QG_AUTO(host_result) struct qg_host_result result = {0};
+    ck_assert_int_eq(qg_host_run(machine, &command, &deadline, &result, &err), -1);
+    ck_assert_int_eq(err.kind, QG_ERR_INTERRUPTED);
+}
+END_TEST
+
 START_TEST(stderr_apart) {
     QG_AUTO(buf) struct qg_buf lines = {0};
     const char *argv[] = {"sh", "-c", "echo json; echo warning >&2", NULL};
@@ -423,6 +477,8 @@ Suite *qg_suite_host(void) {
     tcase_add_test(files, only_regular_files_are_read);
     tcase_add_test(files, a_write_keeps_mode_and_owner_and_backs_up_once);
     tcase_add_test(files, a_new_file_gets_its_mode_and_leaves_nothing_beside_it);
+    tcase_add_test(files, a_temporary_file_of_others_is_not_used);
+    tcase_add_test(files, nothing_is_appended_to_what_is_no_file);
     tcase_add_test(files, a_write_goes_through_a_link);
     tcase_add_test(files, a_failed_write_leaves_the_file);
     tcase_add_test(files, a_tree_is_removed_without_following_links);
@@ -444,6 +500,7 @@ Suite *qg_suite_host(void) {
     tcase_add_test(programs, a_daemon_left_behind_is_not_waited_for);
     tcase_add_test(programs, a_program_that_closes_its_output_is_waited_for);
     tcase_add_test(programs, an_interruption_stops_it);
+    tcase_add_test(programs, an_interruption_stops_one_that_never_stops_talking);
     tcase_add_test(programs, stderr_apart);
     suite_add_tcase(suite, programs);
     return suite;
