@@ -310,8 +310,11 @@ static int look(struct child *child, struct qg_err *err) {
     return 0;
 }
 
-/* Ends the program's whole process group, first politely. */
+/* Ends the program's whole process group, first politely. One that has ended is left: its number
+ * may be another's by now. */
 static void kill_child(struct child *child) {
+    if (child->ended)
+        return;
     struct qg_deadline grace = qg_deadline_in(GRACE_MS);
     (void)kill(-child->pid, SIGTERM);
     while (!child->ended && qg_deadline_left(&grace)) {
@@ -336,7 +339,7 @@ static int give_up(struct child *child, enum qg_err_kind kind, struct qg_err *er
 /* Streams the output until the program has ended and said everything. */
 static int follow_child(struct child *child, const struct qg_deadline *deadline,
                         struct qg_err *err) {
-    struct qg_deadline drain = {0};
+    struct qg_deadline drain = {0}, ask = {0};
     for (;;) {
         bool open = child->streams[0].fd >= 0 || child->streams[1].fd >= 0;
         int left = qg_deadline_left(deadline);
@@ -349,8 +352,11 @@ static int follow_child(struct child *child, const struct qg_deadline *deadline,
             drain = qg_deadline_in(DRAIN_MS);
         if (child->ended && (!open || !qg_deadline_left(&drain)))
             return 0;
-        if (taken == 0 && qg_deadline_interrupted(deadline))
-            return give_up(child, QG_ERR_INTERRUPTED, err);
+        if (qg_deadline_left(&ask) == 0) { /* also of one that never stops talking */
+            ask = qg_deadline_in(TICK_MS);
+            if (qg_deadline_interrupted(deadline))
+                return give_up(child, QG_ERR_INTERRUPTED, err);
+        }
         if (!child->ended && qg_deadline_left(deadline) == 0)
             return give_up(child, QG_ERR_TIMEOUT, err);
     }
