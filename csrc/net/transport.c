@@ -12,8 +12,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-extern char **environ;
-
 enum {
     READ_STEP = 4 * 1024, /* all but the longest answers fit in one */
     RETRY_MS =
@@ -61,16 +59,46 @@ static int open_unix(struct qg_connection *connection, const char *path,
     return connect_unix(connection->fd, &address, deadline, err);
 }
 
+/* The descriptors of a qrexec program: ours as its input and output, and no other. */
+static int connect_program(posix_spawn_file_actions_t *actions, int fd) {
+    int status = posix_spawn_file_actions_adddup2(actions, fd, STDIN_FILENO);
+    status = status ? status : posix_spawn_file_actions_adddup2(actions, fd, STDOUT_FILENO);
+    status =
+        status ? status
+               : posix_spawn_file_actions_addopen(actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
+    return status ? status : posix_spawn_file_actions_addclosefrom_np(actions, STDERR_FILENO + 1);
+}
+
+/* Signals as a program expects to find them: Python ignores SIGPIPE, and a thread may block some.
+ */
+static int reset_signals(posix_spawnattr_t *attributes) {
+    sigset_t none, broken;
+    sigemptyset(&none);
+    sigemptyset(&broken);
+    sigaddset(&broken, SIGPIPE);
+    int status = posix_spawnattr_setsigmask(attributes, &none);
+    status = status ? status : posix_spawnattr_setsigdefault(attributes, &broken);
+    return status ? status
+                  : posix_spawnattr_setflags(attributes,
+                                             POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+}
+
 static int spawn_on(int fd, char *const argv[], pid_t *child, struct qg_err *err) {
+    char path[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    char lang[] = "LANG=C.UTF-8", home[] = "HOME=/root";
+    char *const env[] = {path, lang, home, NULL};
     posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
     int status = posix_spawn_file_actions_init(&actions);
     if (status == 0) {
-        status = posix_spawn_file_actions_adddup2(&actions, fd, STDIN_FILENO);
-        status = status ? status : posix_spawn_file_actions_adddup2(&actions, fd, STDOUT_FILENO);
-        status = status ? status
-                        : posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null",
-                                                           O_WRONLY, 0);
-        status = status ? status : posix_spawnp(child, argv[0], &actions, NULL, argv, environ);
+        status = posix_spawnattr_init(&attributes);
+        if (status == 0) {
+            status = connect_program(&actions, fd);
+            status = status ? status : reset_signals(&attributes);
+            status =
+                status ? status : posix_spawnp(child, argv[0], &actions, &attributes, argv, env);
+            posix_spawnattr_destroy(&attributes);
+        }
         posix_spawn_file_actions_destroy(&actions);
     }
     errno = status;

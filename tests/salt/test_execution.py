@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import os
+import re
+import signal
 import sys
 
 import pytest
@@ -42,6 +44,25 @@ def test_the_same_state_through_qrexec(sandbox, minion_for, qrexec):
     assert minion.one("qvm.prefs", "work", body)["changes"] == {}
     missing = minion.one("qvm.exists", "nosuch")
     assert missing["result"] is False and "does not exist" in missing["comment"]
+
+
+def test_qrexec_inherits_nothing(minion_for, qrexec, tmp_path, monkeypatch):
+    seen = tmp_path / "seen"
+    monkeypatch.setenv("SECRET", "of the minion")
+    qrexec.write_text(
+        f"#!/bin/sh\n{{ env; ls -l /proc/self/fd; grep Sig /proc/self/status; }} >{seen}\nexit 126\n",
+        "utf-8",
+    )
+    minion = minion_for(options={"qvm_gpu": {"transport": "qrexec", "timeout": 20}})
+    with open(tmp_path / "open", "w", encoding="utf-8") as file:
+        os.set_inheritable(file.fileno(), True)
+        minion.one("qvm.exists", "work")
+    told = seen.read_text("utf-8")
+    names = {line.partition("=")[0] for line in told.splitlines() if "=" in line}
+    assert names <= {"PATH", "LANG", "HOME", "PWD", "SHLVL", "_", "OLDPWD"}, told
+    assert str(tmp_path / "open") not in told
+    ignored = int(re.search(r"SigIgn:\s+(\w+)", told)[1], 16)
+    assert not ignored & 1 << signal.SIGPIPE - 1, told
 
 
 def test_a_qrexec_that_refuses(minion_for, qrexec):
