@@ -63,8 +63,12 @@ static int run_init(PyObject *object, PyObject *args, PyObject *kwargs) {
                                      &config.socket, &qrexec, &config.root, &config.record_dir,
                                      &timeout, &log))
         return -1;
-    if (timeout < 0 || timeout > 86400) {
+    if (!(timeout >= 0 && timeout <= 86400)) { /* nor a NaN */
         PyErr_SetString(PyExc_ValueError, "timeout: seconds from 0 to 86400 are expected");
+        return -1;
+    }
+    if (self->run) {
+        PyErr_SetString(PyExc_RuntimeError, "a Run is set up once: another thread may be in it");
         return -1;
     }
     config.qrexec = qrexec != 0;
@@ -86,9 +90,18 @@ static int run_init(PyObject *object, PyObject *args, PyObject *kwargs) {
             qg_raise(state, &err);
         return -1;
     }
-    qg_run_free(self->run);
     self->run = run;
     return 0;
+}
+
+/* A call from within a call (a log handler's, a signal handler's) is told instead of waiting for
+ * itself. */
+static void init_lock(pthread_mutex_t *lock) {
+    pthread_mutexattr_t kind;
+    pthread_mutexattr_init(&kind);
+    pthread_mutexattr_settype(&kind, PTHREAD_MUTEX_ERRORCHECK);
+    pthread_mutex_init(lock, &kind);
+    pthread_mutexattr_destroy(&kind);
 }
 
 static PyObject *run_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
@@ -97,7 +110,7 @@ static PyObject *run_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
     allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
     PyObject *self = allocate(type, 0);
     if (self)
-        pthread_mutex_init(&run_of(self)->lock, NULL);
+        init_lock(&run_of(self)->lock);
     return self;
 }
 
@@ -123,11 +136,16 @@ static void run_dealloc(PyObject *self) {
     Py_DECREF(type);
 }
 
-/* The core's call, without the interpreter's lock. */
+/* The core's call, without the interpreter's lock; NULL with an exception where this thread is in
+ * the run already. */
 static json_t *call_unlocked(struct run_object *self, const char *function, const json_t *args,
                              bool test, struct qg_err *err) {
     PyThreadState *thread = PyEval_SaveThread();
-    pthread_mutex_lock(&self->lock);
+    if (pthread_mutex_lock(&self->lock) != 0) {
+        PyEval_RestoreThread(thread);
+        PyErr_SetString(PyExc_RuntimeError, "a Run was called from within a call of itself");
+        return NULL;
+    }
     self->thread = thread;
     json_t *answer = qg_salt_call(self->run, function, args, test, err);
     thread = self->thread;
