@@ -35,11 +35,20 @@ static size_t utf8_next(const unsigned char *text, size_t left, uint32_t *code) 
     return length;
 }
 
-/* Code points that move a terminal's cursor or reorder what a reader sees. */
+/* Code points that move a terminal's cursor, reorder what a reader sees, or are not seen at all and
+ * make two names look like one: controls, and Unicode's Bidi_Control and invisible format ones. */
 static bool is_harmful(uint32_t code) {
-    return code < 0x20 || (code >= 0x7f && code <= 0x9f) || code == 0x2028 || code == 0x2029 ||
-           (code >= 0x200e && code <= 0x200f) || (code >= 0x202a && code <= 0x202e) ||
-           (code >= 0x2066 && code <= 0x2069) || code == 0xfeff;
+    static const struct {
+        uint32_t first, last;
+    } ranges[] = {
+        {0x00, 0x1f},     {0x7f, 0x9f},     {0xad, 0xad},       {0x61c, 0x61c},
+        {0x180e, 0x180e}, {0x200b, 0x200f}, {0x2028, 0x202e},   {0x2060, 0x206f},
+        {0xfeff, 0xfeff}, {0xfff9, 0xfffb}, {0xe0000, 0xe007f},
+    };
+    for (size_t i = 0; i < QG_ARRAY_LEN(ranges); i++)
+        if (code >= ranges[i].first && code <= ranges[i].last)
+            return true;
+    return false;
 }
 
 /* Length of the plain printable ASCII at the text's start: nearly all text is nothing else. */
@@ -50,20 +59,29 @@ static size_t plain_length(const char *text) {
     return length;
 }
 
-static void clean(char *text, bool keep_newlines) {
+/* True where the character at the text's start may stay; *length is its size. */
+static bool may_stay(const unsigned char *text, size_t left, const char *kept, size_t *length) {
+    uint32_t code = *text;
+    *length = code < 0x80 ? 1 : utf8_next(text, left, &code);
+    if (*length == 0) {
+        *length = 1;
+        return false;
+    }
+    return !is_harmful(code) || (code < 0x80 && strchr(kept, (int)code));
+}
+
+static void clean(char *text, const char *kept) {
     text += plain_length(text);
     const unsigned char *from = (const unsigned char *)text;
     size_t left = strlen(text);
     char *to = text;
     while (left) {
-        uint32_t code = *from;
-        size_t length = code < 0x80 ? 1 : utf8_next(from, left, &code);
-        if (length == 0 || (is_harmful(code) && !(keep_newlines && code == '\n'))) {
-            *to++ = '?';
-            length = length ? length : 1;
-        } else {
+        size_t length;
+        if (may_stay(from, left, kept, &length)) {
             memmove(to, from, length);
             to += length;
+        } else {
+            *to++ = '?';
         }
         from += length;
         left -= length;
@@ -72,11 +90,27 @@ static void clean(char *text, bool keep_newlines) {
 }
 
 void qg_text_clean(char *text) {
-    clean(text, false);
+    clean(text, "");
 }
 
 void qg_text_clean_block(char *text) {
-    clean(text, true);
+    clean(text, "\n");
+}
+
+static const char kept_in_data[] = "\n\t";
+
+void qg_text_clean_data(char *text) {
+    clean(text, kept_in_data);
+}
+
+bool qg_text_is_clean_data(const char *text) {
+    text += plain_length(text);
+    const unsigned char *from = (const unsigned char *)text;
+    size_t length;
+    for (size_t left = strlen(text); left; left -= length, from += length)
+        if (!may_stay(from, left, kept_in_data, &length))
+            return false;
+    return true;
 }
 
 /* Bytes at the front that are ASCII, in blocks of four words, then in words. */

@@ -10,12 +10,18 @@
 #include <stdint.h>
 
 /* Replaces what a terminal or a log must not see, in place, with `?`: control characters (newline
- * and tab too), DEL, and bytes that are not valid UTF-8; C1 controls and bidi overrides likewise.
- */
+ * and tab too), DEL and C1, bytes that are not valid UTF-8, and marks that change the direction of
+ * text or are invisible. */
 void qg_text_clean(char *text);
 
 /* As qg_text_clean, but newlines stay: for blocks of a program's output. */
 void qg_text_clean_block(char *text);
+
+/* As qg_text_clean, but newlines and tabs stay: for values that others read on. */
+void qg_text_clean_data(char *text);
+
+/* True where qg_text_clean_data leaves the text as it is. */
+bool qg_text_is_clean_data(const char *text);
 
 /* True where the bytes are valid UTF-8 (no surrogates, no overlong forms) and hold no NUL. */
 bool qg_text_is_utf8(const char *text, size_t length);

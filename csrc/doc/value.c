@@ -30,6 +30,14 @@ json_t *qg_value_text(const char *text, struct qg_err *err) {
     return or_oom(json_string_nocheck(text), err);
 }
 
+json_t *qg_value_line(const char *text, struct qg_err *err) {
+    QG_AUTO_STR char *copy = strdup(text);
+    if (!copy)
+        return or_oom(NULL, err);
+    qg_text_clean(copy);
+    return qg_value_text(copy, err);
+}
+
 json_t *qg_value_int(long long number, struct qg_err *err) {
     return or_oom(json_integer(number), err);
 }
@@ -182,6 +190,59 @@ static json_t *merge_at(const json_t *base, const json_t *over, int depth, struc
 
 json_t *qg_value_merge(const json_t *base, const json_t *over, struct qg_err *err) {
     return over && !json_is_object(over) ? copy_at(over, 0, err) : merge_at(base, over, 0, err);
+}
+
+static bool is_clean(const json_t *value) {
+    size_t i;
+    const char *key;
+    json_t *item;
+    if (json_is_string(value))
+        return qg_text_is_clean_data(json_string_value(value));
+    json_array_foreach(qg_value_mutable(value), i, item) {
+        if (!is_clean(item))
+            return false;
+    }
+    json_object_foreach(qg_value_mutable(value), key, item) {
+        if (!qg_text_is_clean_data(key) || !is_clean(item))
+            return false;
+    }
+    return true;
+}
+
+static char *clean_copy(const char *text) {
+    char *copy = strdup(text);
+    if (copy)
+        qg_text_clean_data(copy);
+    return copy;
+}
+
+/* A copy of a value with its texts cleaned, NULL where memory ran out. */
+static json_t *copy_clean(const json_t *value) {
+    QG_AUTO(json) json_t *out = NULL;
+    size_t i;
+    const char *key;
+    json_t *item;
+    if (json_is_string(value)) {
+        QG_AUTO_STR char *text = clean_copy(json_string_value(value));
+        return text ? json_string_nocheck(text) : NULL;
+    }
+    if (!json_is_array(value) && !json_is_object(value))
+        return json_incref(qg_value_mutable(value));
+    out = json_is_array(value) ? json_array() : json_object();
+    json_array_foreach(qg_value_mutable(value), i, item) {
+        if (json_array_append_new(out, copy_clean(item)) < 0)
+            return NULL;
+    }
+    json_object_foreach(qg_value_mutable(value), key, item) {
+        QG_AUTO_STR char *name = clean_copy(key);
+        if (!name || json_object_set_new_nocheck(out, name, copy_clean(item)) < 0)
+            return NULL;
+    }
+    return QG_STEAL(out);
+}
+
+json_t *qg_value_clean(const json_t *value, struct qg_err *err) {
+    return is_clean(value) ? json_incref(qg_value_mutable(value)) : or_oom(copy_clean(value), err);
 }
 
 char *qg_value_dump(const json_t *value, struct qg_err *err) {

@@ -29,6 +29,9 @@ json_t *qg_value_text(const char *text, struct qg_err *err) QG_MUST_CHECK;
 json_t *qg_value_int(long long number, struct qg_err *err) QG_MUST_CHECK;
 json_t *qg_value_format(struct qg_err *err, const char *format, ...) QG_PRINTF(2, 3) QG_MUST_CHECK;
 
+/* As qg_value_text, of any text: one line, cleaned of what a terminal must not see. */
+json_t *qg_value_line(const char *text, struct qg_err *err) QG_MUST_CHECK;
+
 /* Set a key or append; value is consumed also on failure, a NULL value (a constructor that failed)
  * is a failure. 0/-1. */
 int qg_value_set_take(json_t *object, const char *key, json_t *value, struct qg_err *err);
@@ -52,6 +55,10 @@ char *qg_value_to_text(const json_t *value, struct qg_err *err) QG_MUST_CHECK;
 /* A word for the value's type as YAML users call it: mapping, list, text, number, bool, null.
  * Static. */
 const char *qg_value_type_name(const json_t *value);
+
+/* The value with its texts and keys as qg_text_clean_data has them: itself where they are so
+ * already (nearly always), else a copy. New reference; NULL when out of memory. */
+json_t *qg_value_clean(const json_t *value, struct qg_err *err) QG_MUST_CHECK;
 
 /* Deep copy of base with over merged in: mappings key by key, everything else replaced. Either may
  * be NULL (nothing). Owned by the caller; NULL on failure. */

@@ -103,13 +103,7 @@ static const struct qg_pci_device *entry_of(const struct qg_pci_tree *tree,
 
 /* Sets a clean copy of the text, null for NULL. */
 static int set_text(json_t *object, const char *key, const char *text, struct qg_err *err) {
-    if (!text)
-        return qg_value_set_take(object, key, json_null(), err);
-    QG_AUTO_STR char *copy = strdup(text);
-    if (!copy)
-        return qg_err_oom(err);
-    qg_text_clean(copy);
-    return qg_value_set_take(object, key, qg_value_text(copy, err), err);
+    return qg_value_set_take(object, key, text ? qg_value_line(text, err) : json_null(), err);
 }
 
 static int set_number(json_t *object, const char *key, bool known, uint64_t number, int digits,

@@ -23,14 +23,14 @@ static json_t *qube_value(const struct qg_survey *survey, const char *name,
     static const char *const keys[] = {"name", "class", "state"};
     for (size_t i = 0; i < QG_ARRAY_LEN(keys); i++) {
         const char *text = qg_value_get_text(qube, keys[i]);
-        if (qg_value_set_take(out, keys[i], qg_value_text(text ? text : "", err), err) < 0)
+        if (qg_value_set_take(out, keys[i], qg_value_line(text ? text : "", err), err) < 0)
             return NULL;
     }
     for (size_t i = 0; i < QG_ARRAY_LEN(properties_shown); i++) {
         const char *key = properties_shown[i];
         const char *text = qg_properties_value(&properties, key);
         bool own = strcmp(key, "kernel") == 0 && !*text && call->data;
-        if (qg_value_set_take(out, key, qg_value_text(own ? "its own" : text, err), err) < 0)
+        if (qg_value_set_take(out, key, qg_value_line(own ? "its own" : text, err), err) < 0)
             return NULL;
     }
     return QG_STEAL(out);

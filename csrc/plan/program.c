@@ -139,6 +139,17 @@ int qg_program_run(struct qg_run *run, const struct qg_step *step, struct qg_err
     return result.exit_code ? fail_exit(program, &result, err) : keep_output(step, &result, err);
 }
 
+/* The word as a shell would have to be given it: who copies the line runs what was shown. */
+static int quote(struct qg_buf *line, const char *text, struct qg_err *err) {
+    if (qg_buf_puts(line, "'", err) < 0)
+        return -1;
+    for (; *text; text++)
+        if (*text == '\'' ? qg_buf_puts(line, "'\\''", err) < 0
+                          : qg_buf_add(line, text, 1, err) < 0)
+            return -1;
+    return qg_buf_puts(line, "'", err);
+}
+
 char *qg_program_line(const json_t *argv, struct qg_err *err) {
     static const char plain[] =
         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.,:/=+@%";
@@ -148,7 +159,8 @@ char *qg_program_line(const json_t *argv, struct qg_err *err) {
     json_array_foreach(qg_value_mutable(argv), i, word) {
         const char *text = json_string_value(word);
         bool bare = *text && strspn(text, plain) == strlen(text);
-        if (qg_buf_printf(&line, err, bare ? "%s%s" : "%s'%s'", i ? " " : "", text) < 0)
+        if (qg_buf_puts(&line, i ? " " : "", err) < 0 ||
+            (bare ? qg_buf_puts(&line, text, err) : quote(&line, text, err)) < 0)
             return NULL;
     }
     return qg_buf_steal(&line, err);

@@ -118,6 +118,8 @@ static json_t *comment_value(const struct qg_report *report, const struct qg_err
     return qg_value_text(qg_buf_text(&text), err);
 }
 
+/* Texts of qubes, devices and files are in the changes and the data, too: what is printed of them
+ * must not steer a terminal. */
 json_t *qg_report_value(const struct qg_report *report, const struct qg_err *failure,
                         struct qg_err *err) {
     enum qg_result result = failure ? QG_RESULT_FALSE : report->result;
@@ -128,9 +130,9 @@ json_t *qg_report_value(const struct qg_report *report, const struct qg_err *fai
                                                     : json_boolean(result == QG_RESULT_TRUE),
                           err) < 0 ||
         qg_value_set_take(out, "comment", comment_value(report, failure, err), err) < 0 ||
-        qg_value_set_take(out, "changes", json_incref(report->changes), err) < 0 ||
-        qg_value_set_take(out, "data", report->data ? json_incref(report->data) : json_null(),
-                          err) < 0)
+        qg_value_set_take(out, "changes", qg_value_clean(report->changes, err), err) < 0 ||
+        qg_value_set_take(out, "data",
+                          report->data ? qg_value_clean(report->data, err) : json_null(), err) < 0)
         return NULL;
     return QG_STEAL(out);
 }

@@ -152,8 +152,8 @@ static int effect_assign(const struct qg_step *step, struct qg_qube *qube, struc
         return -1;
     drop_assignment(list, device);
     QG_AUTO(json) json_t *entry = qg_value_object(err);
-    static const char *const keys[] = {"port_id", "device_id", "backend_domain", "_sbdf"};
-    for (size_t i = 0; entry && i < QG_ARRAY_LEN(keys) - 1; i++) {
+    static const char *const keys[] = {"port_id", "device_id", "backend_domain"};
+    for (size_t i = 0; entry && i < QG_ARRAY_LEN(keys); i++) {
         json_t *value = json_object_get(device, keys[i]);
         if (value && qg_value_set_take(entry, keys[i], json_incref(value), err) < 0)
             return -1;

@@ -23,9 +23,10 @@ int qg_need_add(json_t **list, const char *name, struct qg_err *err) {
 static int add_line(struct qg_buf *buf, const char *format, va_list args, struct qg_err *err)
     QG_PRINTF(2, 0);
 
-/* What was added from start on is cleaned of what a terminal must not see. */
+/* What was added from start on is cleaned of what a terminal must not see; a value with a newline
+ * makes no second line, which might say what is not so. */
 static void clean_line(struct qg_buf *buf, size_t start) {
-    qg_text_clean_block(buf->data + start);
+    qg_text_clean(buf->data + start);
     buf->length = start + strlen(buf->data + start);
 }
 
@@ -62,6 +63,13 @@ int qg_block_say(struct qg_block *block, struct qg_err *err, const char *format,
     int status = add_line(&block->comment, format, args, err);
     va_end(args);
     return status;
+}
+
+int qg_block_quote(struct qg_block *block, const char *output, struct qg_err *err) {
+    struct qg_buf *comment = &block->comment;
+    return qg_buf_puts(comment, comment->length ? "\n" : "", err) < 0
+               ? -1
+               : qg_buf_puts(comment, output, err);
 }
 
 int qg_block_fail(struct qg_block *block, struct qg_err *err, const char *format, ...) {

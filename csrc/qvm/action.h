@@ -82,6 +82,9 @@ int qg_block_say(struct qg_block *block, struct qg_err *err, const char *format,
 /* Adds the line `[SKIP] KEY: VALUE`, which most lines of an unchanged qube are. */
 int qg_block_skip(struct qg_block *block, const char *key, const char *value, struct qg_err *err);
 
+/* Adds lines of a program's output, which was cleaned when it was read. */
+int qg_block_quote(struct qg_block *block, const char *output, struct qg_err *err);
+
 /* Says why and marks the condition as not met. 0 unless memory ran out. */
 int qg_block_fail(struct qg_block *block, struct qg_err *err, const char *format, ...)
     QG_PRINTF(3, 4);

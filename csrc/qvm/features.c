@@ -102,10 +102,11 @@ static int unfold_words(struct qg_block *block, struct qg_err *err) {
         return qg_err_set(err, QG_ERR_INVALID,
                           "%s: '%s' is not enable, disable, default, set or list",
                           block->action->name, verb);
-    json_t *names = json_array();
+    QG_AUTO(json) json_t *names = qg_value_array(err);
     for (size_t i = 1; names && i < json_array_size(block->body.words); i++)
-        json_array_append(names, json_array_get(block->body.words, i));
-    return qg_value_set_take(block->body.keys, verb, names, err);
+        if (qg_value_append_take(names, json_incref(json_array_get(block->body.words, i)), err) < 0)
+            return -1;
+    return qg_value_set_take(block->body.keys, verb, QG_STEAL(names), err);
 }
 
 static int features_need(struct qg_block *block, struct qg_need *need, struct qg_err *err) {

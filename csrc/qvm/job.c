@@ -245,7 +245,7 @@ static int plan_again(struct qg_job *job, size_t first, struct qg_err *err) {
 static int say_outputs(const struct qg_job *job, struct qg_block *block, struct qg_err *err) {
     for (size_t i = block->from; i < block->to; i++) {
         const char *output = qg_value_get_text(job->plan.steps[i].extra, "output");
-        if (output && qg_block_say(block, err, "%s", output) < 0)
+        if (output && qg_block_quote(block, output, err) < 0)
             return -1;
     }
     return 0;

@@ -25,7 +25,7 @@ static int fail_with_message(const char *type, struct fields *fields, struct qg_
     const char *format = next_field(fields);
     if (!format)
         return qg_err_set(err, QG_ERR_PROTOCOL, "an error reply that is cut off");
-    char text[sizeof(err->text)];
+    char text[sizeof(err->text) + 1]; /* one too many: what is cut off is seen to be */
     size_t used = 0;
     for (const char *at = format; *at && used < sizeof(text) - 1; at++) {
         const char *argument =

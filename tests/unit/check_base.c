@@ -161,6 +161,15 @@ static const struct {
     {"c1 \xc2\x9b", "c1 ?"},
     {"bidi \xe2\x80\xae!", "bidi ?!"},
     {"bom \xef\xbb\xbf", "bom ?"},
+    {"arabic mark \xd8\x9c!", "arabic mark ?!"},
+    {"isolate \xe2\x81\xa6!", "isolate ?!"},
+    {"line \xe2\x80\xa8!", "line ?!"},
+    {"hy\xc2\xadphen", "hy?phen"},
+    {"no \xe2\x80\x8bwidth", "no ?width"},
+    {"word \xe2\x81\xa0joiner", "word ?joiner"},
+    {"note \xef\xbf\xb9!", "note ?!"},
+    {"tag \xf3\xa0\x81\x81!", "tag ?!"},
+    {"\xe2\x80\x93 \xe2\x80\xa6 \xe2\x86\x92", "\xe2\x80\x93 \xe2\x80\xa6 \xe2\x86\x92"},
     {"", ""},
 };
 
@@ -176,6 +185,18 @@ START_TEST(blocks_keep_their_lines) {
     char text[] = "a\nb\r\n\tc";
     qg_text_clean_block(text);
     ck_assert_str_eq(text, "a\nb?\n?c");
+}
+END_TEST
+
+START_TEST(data_keep_lines_and_tabs) {
+    char text[] = "a\nb\tc\x1b\xff\r";
+    ck_assert(!qg_text_is_clean_data(text));
+    qg_text_clean_data(text);
+    ck_assert_str_eq(text, "a\nb\tc???");
+    ck_assert(qg_text_is_clean_data(text));
+    ck_assert(qg_text_is_clean_data(""));
+    ck_assert(qg_text_is_clean_data("\xc3\x84"));
+    ck_assert(!qg_text_is_clean_data("\xc3"));
 }
 END_TEST
 
@@ -336,6 +357,7 @@ Suite *qg_suite_base(void) {
     TCase *text = tcase_create("text");
     tcase_add_loop_test(text, text_is_cleaned, 0, (int)QG_ARRAY_LEN(cleaned));
     tcase_add_test(text, blocks_keep_their_lines);
+    tcase_add_test(text, data_keep_lines_and_tabs);
     tcase_add_test(text, utf8_is_known);
     tcase_add_loop_test(text, integers_are_read_whole, 0, (int)QG_ARRAY_LEN(integers));
     tcase_add_test(text, hex_is_read_whole);

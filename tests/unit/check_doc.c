@@ -27,6 +27,24 @@ static void assert_dump(const json_t *value, const char *wanted) {
 
 /* ---- values ---- */
 
+static int clean_nested(void *data, struct qg_err *err) {
+    QG_AUTO(json) json_t *clean = qg_value_clean(data, err);
+    return clean ? 0 : -1;
+}
+
+START_TEST(texts_inside_a_value_are_cleaned) {
+    QG_AUTO(json)
+    json_t *dirty = json_pack("{s:[s,i,{s:s}],s:n}", "k\x1b", "a\x07\n", 1, "x", "\xc3\x84\t", "n");
+    QG_AUTO(json)
+    json_t *expected = json_pack("{s:[s,i,{s:s}],s:n}", "k?", "a?\n", 1, "x", "\xc3\x84\t", "n");
+    QG_AUTO(json) json_t *clean = qg_value_clean(dirty, NULL);
+    ck_assert(json_equal(clean, expected));
+    qg_chaos_each(clean_nested, dirty, false);
+    QG_AUTO(json) json_t *same = qg_value_clean(json_object_get(dirty, "n"), NULL);
+    ck_assert_ptr_eq(same, json_object_get(dirty, "n"));
+}
+END_TEST
+
 START_TEST(values_are_built) {
     struct qg_err err = {0};
     QG_AUTO(json) json_t *root = qg_value_object(&err);
@@ -274,6 +292,7 @@ END_TEST
 Suite *qg_suite_doc(void) {
     Suite *suite = suite_create("doc");
     TCase *values = tcase_create("values");
+    tcase_add_test(values, texts_inside_a_value_are_cleaned);
     tcase_add_test(values, values_are_built);
     tcase_add_test(values, values_refuse_what_is_no_utf8);
     tcase_add_test(values, emptiness_is_known);
