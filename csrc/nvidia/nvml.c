@@ -144,7 +144,10 @@ static bool read_whole(int fd, void *out, size_t length, const struct qg_deadlin
     return true;
 }
 
+/* The answer of a process in which somebody else's library ran. */
 static void clean_answer(struct qg_nvml *answer) {
+    if ((unsigned)answer->state > QG_NVML_HANGS)
+        answer->state = QG_NVML_HANGS;
     answer->text[sizeof(answer->text) - 1] = '\0';
     answer->driver[sizeof(answer->driver) - 1] = '\0';
     qg_text_clean(answer->text);

@@ -9,6 +9,7 @@ import signal
 import sys
 
 import pytest
+from saltext.qvm_gpu import _core
 
 QREXEC = """#!{python}
 # What qrexec-client-vm does here: carries METHOD+ARG with its payload to the sandbox's socket.
@@ -161,3 +162,26 @@ def test_words_and_keys_in_a_dry_call(quick, sandbox, words, more, passed, part)
         "stderr": "" if passed else status.comment,
     }  # fmt: skip
     assert not sandbox.writing_calls()
+
+
+def test_a_run_is_set_up_once_and_not_called_from_within(sandbox):
+    said = []
+
+    def log(level, line):
+        try:
+            run.call("qvm.exists", {"name": "dom0"})
+        except RuntimeError as problem:
+            said.append(str(problem))
+
+    run = _core.Run(socket=sandbox.socket, log=log)
+    assert run.call("qvm.features", {"name": "work", "body": {"enable": ["x"]}})["result"] is True
+    assert said and "within a call" in said[0]
+    with pytest.raises(RuntimeError, match="once"):
+        run.__init__(socket=sandbox.socket)
+    assert run.call("qvm.exists", {"name": "work"})["result"] is True
+
+
+@pytest.mark.parametrize("timeout", [-1, 86401, float("nan"), float("inf")])
+def test_a_timeout_is_a_number_of_seconds(timeout):
+    with pytest.raises(ValueError, match="timeout"):
+        _core.Run(timeout=timeout)
