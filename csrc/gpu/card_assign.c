@@ -105,8 +105,10 @@ static json_t *refs_of(struct qg_job *job, struct qg_block *block, bool force, s
 static int card_plan(struct qg_job *job, struct qg_block *block, struct qg_err *err) {
     struct qg_assign how = {.key = "pcidevs"};
     bool exists, force;
-    if (qg_job_must_exist(job, block, &exists, err) < 0 || !exists)
-        return exists ? -1 : 0;
+    if (qg_job_must_exist(job, block, &exists, err) < 0)
+        return -1;
+    if (!exists)
+        return 0;
     if (qg_body_bool(&block->body, "exact", false, &how.exact, err) < 0 ||
         qg_body_bool(&block->body, "force", false, &force, err) < 0 ||
         take_switch(&block->body, "permissive", true, &how.permissive, err) < 0 ||

@@ -64,8 +64,10 @@ static int plan_volume(struct qg_job *job, struct qg_block *block, const char *k
 
 static int volumes_plan(struct qg_job *job, struct qg_block *block, struct qg_err *err) {
     bool exists;
-    if (qg_job_must_exist(job, block, &exists, err) < 0 || !exists)
-        return exists ? -1 : 0;
+    if (qg_job_must_exist(job, block, &exists, err) < 0)
+        return -1;
+    if (!exists)
+        return 0;
     for (size_t i = 0; i < QG_ARRAY_LEN(sizes); i++) {
         const json_t *value = qg_body_get(&block->body, sizes[i].key, err);
         int64_t wanted;

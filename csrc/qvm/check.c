@@ -61,8 +61,10 @@ static int power_need(struct qg_block *block, struct qg_need *need, struct qg_er
 
 static int running_plan(struct qg_job *job, struct qg_block *block, struct qg_err *err) {
     bool exists;
-    if (qg_job_must_exist(job, block, &exists, err) < 0 || !exists)
-        return exists ? -1 : 0;
+    if (qg_job_must_exist(job, block, &exists, err) < 0)
+        return -1;
+    if (!exists)
+        return 0;
     bool running = strcmp(job->qube.power, "Running") == 0;
     return running ? qg_block_say(block, err, "Qube %s is running", job->name)
                    : qg_block_fail(block, err, "Qube %s is %s, not running", job->name,
@@ -94,8 +96,10 @@ static json_t *lower_state(const char *state, struct qg_err *err) {
 /* Passes where the state is one of the words; `status`, or no word at all, always passes. */
 static int state_plan(struct qg_job *job, struct qg_block *block, struct qg_err *err) {
     bool exists;
-    if (qg_job_must_exist(job, block, &exists, err) < 0 || !exists)
-        return exists ? -1 : 0;
+    if (qg_job_must_exist(job, block, &exists, err) < 0)
+        return -1;
+    if (!exists)
+        return 0;
     block->data = lower_state(job->qube.power, err);
     if (!block->data)
         return -1;

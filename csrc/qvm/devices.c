@@ -630,8 +630,10 @@ static int plan_attach(struct qg_job *job, struct qg_block *block, const json_t 
 /* Detaching comes first: the port may be wanted again. */
 static int devices_plan(struct qg_job *job, struct qg_block *block, struct qg_err *err) {
     bool exists;
-    if (qg_job_must_exist(job, block, &exists, err) < 0 || !exists)
-        return exists ? -1 : 0;
+    if (qg_job_must_exist(job, block, &exists, err) < 0)
+        return -1;
+    if (!exists)
+        return 0;
     QG_AUTO(json) json_t *attach = gather_items(block, attach_verb, err);
     QG_AUTO(json) json_t *detach = gather_items(block, detach_verb, err);
     QG_AUTO(json) json_t *detached = qg_value_object(err);

@@ -201,8 +201,10 @@ static int answer(struct qg_job *job, struct qg_block *block, struct qg_err *err
 
 static int features_plan(struct qg_job *job, struct qg_block *block, struct qg_err *err) {
     bool exists;
-    if (qg_job_must_exist(job, block, &exists, err) < 0 || !exists)
-        return exists ? -1 : 0;
+    if (qg_job_must_exist(job, block, &exists, err) < 0)
+        return -1;
+    if (!exists)
+        return 0;
     /* need has failed on what cannot be gathered, and where that may be passed it is said here */
     QG_AUTO(json)
     json_t *wanted = block->wanted ? json_incref(block->wanted) : gather(block, err);

@@ -138,8 +138,10 @@ static bool is_asking(const struct qg_block *block) {
 
 static int firewall_plan(struct qg_job *job, struct qg_block *block, struct qg_err *err) {
     bool exists;
-    if (qg_job_must_exist(job, block, &exists, err) < 0 || !exists)
-        return exists ? -1 : 0;
+    if (qg_job_must_exist(job, block, &exists, err) < 0)
+        return -1;
+    if (!exists)
+        return 0;
     QG_AUTO(json) json_t *wanted = wanted_rules(job, block, err);
     QG_AUTO(json) json_t *now = wanted ? qg_firewall_rules(job->qube.firewall, err) : NULL;
     if (!now || qg_body_use(&block->body, "list", err) < 0)

@@ -387,8 +387,10 @@ static int answer(struct qg_job *job, struct qg_block *block, struct qg_err *err
 /* Keys as upstream has them, then any property that this qubesd lists for the qube. */
 static int prefs_plan(struct qg_job *job, struct qg_block *block, struct qg_err *err) {
     bool exists;
-    if (qg_job_must_exist(job, block, &exists, err) < 0 || !exists)
-        return exists ? -1 : 0;
+    if (qg_job_must_exist(job, block, &exists, err) < 0)
+        return -1;
+    if (!exists)
+        return 0;
     QG_AUTO(settings) struct settings settings;
     settings.count = 0; /* the rest needs no zeros */
     const char *key;

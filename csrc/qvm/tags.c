@@ -111,8 +111,10 @@ static int check_verb(const struct qg_block *block, struct qg_err *err) {
 
 static int tags_plan(struct qg_job *job, struct qg_block *block, struct qg_err *err) {
     bool exists;
-    if (qg_job_must_exist(job, block, &exists, err) < 0 || !exists)
-        return exists ? -1 : 0;
+    if (qg_job_must_exist(job, block, &exists, err) < 0)
+        return -1;
+    if (!exists)
+        return 0;
     if (check_verb(block, err) < 0)
         return -1;
     QG_AUTO(json) json_t *add = names_of(block, "add", "present", err);

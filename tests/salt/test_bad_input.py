@@ -203,3 +203,22 @@ def test_what_was_changed_before_the_failure_is_reported(minion, sandbox):
     )
     assert state["changes"] == {"qvm.prefs": {"vcpus": {"old": "*default*", "new": 3}}}
     assert [call.arg for call in sandbox.writing_calls()] == ["vcpus", "kernel"]
+
+
+@pytest.mark.parametrize("function", ["pause", "unpause", "start", "shutdown"])
+def test_a_qube_that_cannot_be_waited_for(sandbox, quick, function):
+    """It is starting, and qubesd gives no events: that is a failure, never "nothing to do"."""
+    sandbox.faults(
+        [
+            {
+                "kind": "garbage",
+                "match": "admin.vm.List+ dom0 name work",
+                "data": "0\0work class=AppVM state=Transient uuid=1\n",
+                "times": 0,
+            },
+            {"kind": "error", "match": "admin.Events+ dom0 name work", "text": "none", "times": 0},
+        ]
+    )
+    state = quick.one(f"qvm.{function}", "work")
+    assert_refused(state, "admin.Events on work", "none")
+    assert state["changes"] == {}
