@@ -107,7 +107,7 @@ static struct isolation isolation_of(const struct qg_pci_device *device) {
 
 /* One device on its way to its group. */
 struct search {
-    const struct qg_iommu *iommu;
+    struct qg_iommu *iommu;
     size_t top;         /* the highest device that it cannot be told apart from */
     struct group about; /* what was learned on the way */
 };
@@ -197,18 +197,36 @@ static size_t group_of_alias(struct search *search) {
     return QG_PCI_NONE;
 }
 
-/* The group of another function of the same slot that the device cannot be told apart from. */
+/* Makes two groups one, whose number it returns; the last group takes the number that is left. */
+static size_t unite(struct qg_iommu *iommu, size_t a, size_t b) {
+    size_t kept = a < b ? a : b, gone = a < b ? b : a, last = --iommu->count;
+    doubt(&iommu->groups[kept], iommu->groups[gone].sure, iommu->groups[gone].doubt);
+    if (iommu->groups[kept].cause.device == QG_PCI_NONE)
+        iommu->groups[kept].cause = iommu->groups[gone].cause;
+    iommu->groups[gone] = iommu->groups[last];
+    for (size_t i = 0; i < iommu->tree->count; i++) {
+        size_t *group = &iommu->of[i];
+        *group = *group == gone ? kept : *group == last ? gone : *group;
+    }
+    return kept;
+}
+
+/* The group of the other functions of the same slot that the device cannot be told apart from. They
+ * may be in two groups, where one of them was put to a function that shares its address. */
 static size_t group_in_slot(struct search *search) {
     const struct qg_pci_tree *tree = search->iommu->tree;
     const struct qg_pci_device *top = &tree->devices[search->top];
+    size_t found = QG_PCI_NONE;
     if (!qg_pci_is_multifunction(top) || separates(search, search->top))
-        return QG_PCI_NONE;
+        return found;
     for (size_t i = 0; i < tree->count; i++) {
-        if (i != search->top && search->iommu->of[i] != QG_PCI_NONE &&
-            qg_pci_same_slot(top, &tree->devices[i]) && !separates(search, i))
-            return search->iommu->of[i];
+        size_t group = search->iommu->of[i];
+        if (i == search->top || group == QG_PCI_NONE || group == found ||
+            !qg_pci_same_slot(top, &tree->devices[i]) || separates(search, i))
+            continue;
+        found = found == QG_PCI_NONE ? group : unite(search->iommu, found, group);
     }
-    return QG_PCI_NONE;
+    return found;
 }
 
 /* Puts the device into its group, a new one where none fits. */
