@@ -55,6 +55,50 @@ def test_an_upward_look_is_seen(root, tmp_path, folder, line, wrong):
     assert wrong in done.stdout
 
 
+def calls(root, csrc):
+    argv = [sys.executable, root / "tools" / "check_calls.py", csrc]
+    return subprocess.run(argv, check=False, capture_output=True, text=True)
+
+
+def test_the_core_calls_what_it_may(root):
+    done = calls(root, root / "csrc")
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("path", "line", "wrong"),
+    [
+        ("host/run.c", "system(text);", "system() is not called here"),
+        ("wire/name.c", "strcpy (out, name);", "strcpy() is not called here"),
+        ("doc/yaml.c", 'int fd = openat(dir, "x", O_CLOEXEC | O_NOFOLLOW);', "openat() belongs to"),
+        ("gpu/card.c", "if (!fork())", "fork() belongs to host/run.c, nvidia/nvml.c"),
+        ("host/file.c", "openat(dir, name,\n O_RDONLY | O_NOFOLLOW)", "without O_CLOEXEC"),
+        ("host/file.c", "openat(dir, name(1), O_CLOEXEC | O_PATH)", "without O_NOFOLLOW"),
+        ("host/run.c", "open(path, O_RDWR)", "open() without O_CLOEXEC"),
+        ("net/transport.c", "socket(AF_UNIX, SOCK_STREAM, 0)", "without SOCK_CLOEXEC"),
+        ("host/run.c", "pipe(ends)", "pipe() without pipe2"),
+    ],
+)
+def test_a_call_that_may_not_be_is_seen(root, tmp_path, path, line, wrong):
+    file = tmp_path / path
+    file.parent.mkdir()
+    file.write_text(f'/* system(x) */\nconst char *t = "fork()";\n{line}\n', "utf-8")
+    done = calls(root, tmp_path)
+    assert done.returncode == 1
+    (told,) = done.stdout.splitlines()
+    assert told.startswith(f"{file}:3: ") and wrong in told
+
+
+def test_calls_that_may_be_are_not_complained_of(root, tmp_path):
+    (tmp_path / "host").mkdir()
+    (tmp_path / "host" / "file.c").write_text(
+        'int a = openat(dir, ".", O_RDONLY | O_CLOEXEC);\nout->open(x);\nreopen(x); // exit(1)\n',
+        "utf-8",
+    )
+    done = calls(root, tmp_path)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
 @pytest.mark.parametrize(
     "content", [b"", b"a: 1\n", b'"quoted" \\ ??= %d \xe2\x82\xac\x01\r\n7', bytes(range(256)) * 20]
 )
