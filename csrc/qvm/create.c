@@ -467,6 +467,8 @@ static int check_unfinished(struct qg_job *job, const json_t *record, struct qg_
     const struct qg_want want = {.properties = true, .power = true, .all_features = !uuid};
     if (qg_run_observe_more(job->run, &job->qube, &want, job->test, err) < 0)
         return -1;
+    if (!job->qube.exists)
+        return fail_resume(job, "the qube went away just now", err);
     if (strcmp(job->qube.power, "Halted") != 0)
         return fail_resume(job, "the qube is not halted", err);
     if (uuid && strcmp(uuid, qg_properties_value(&job->qube.properties, "uuid")) != 0)

@@ -94,6 +94,19 @@ def test_a_qube_that_is_not_the_unfinished_one_is_left_alone(sandbox, minion, wh
     assert not sandbox.writing_calls()
 
 
+def test_an_unfinished_qube_that_somebody_removes_just_now(sandbox, minion):
+    """It is there when the state begins, and gone when its power state is asked for."""
+    sandbox.ok("admin.vm.Create.StandaloneVM", "dom0", "name=gpu label=yellow")
+    record_of(minion).parent.mkdir(parents=True)
+    record_of(minion).write_text('{"name": "gpu", "source": "fedora-40-xfce"}', "utf-8")
+    gone = {"kind": "error", "match": "admin.vm.List+ dom0 name gpu", "times": 0}
+    sandbox.faults([gone | {"type": "QubesVMNotFoundError", "text": "no such qube"}])
+    state = minion.one("qvm.present", "gpu", {"label": "yellow"})
+    assert state["result"] is False and state["changes"] == {}
+    assert "went away just now" in state["comment"]
+    assert not [call for call in sandbox.writing_calls() if call.method == "admin.vm.Remove"]
+
+
 def test_a_broken_record_is_said(sandbox, minion):
     path = record_of(minion)
     path.parent.mkdir(parents=True)
