@@ -48,7 +48,7 @@ install: setup core .venv/.installed .venv-3008/.installed ## .venv and .venv-30
 ## Tests, one by one:
 
 .PHONY: gates
-gates: setup ## the quick part of lint: formatting, ruff, the layers
+gates: setup ## the quick part of lint: formatting, ruff, layers, calls
 	@tools/lint quick
 
 .PHONY: unit
