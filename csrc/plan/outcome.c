@@ -82,9 +82,9 @@ static bool holds_assignment(const struct qg_qube *qube, const struct qg_step *s
 
 /* True where the qube, just observed, is as the step leaves it. */
 static bool is_done(const struct qg_step *step, const struct qg_qube *qube) {
-    const struct qg_property *property =
-        qg_properties_find(&qube->properties, step->name ? step->name : "");
-    const char *feature = step->name ? qg_qube_feature(qube, step->name) : NULL;
+    const char *name = step->name ? step->name : ""; /* most kinds have one */
+    const struct qg_property *property = qg_properties_find(&qube->properties, name);
+    const char *feature = qg_qube_feature(qube, name);
     switch (step->kind) {
     case QG_STEP_CREATE:
         return qube->exists;
@@ -92,19 +92,19 @@ static bool is_done(const struct qg_step *step, const struct qg_qube *qube) {
         return !qube->exists;
     case QG_STEP_PROPERTY_SET:
         return property && !property->is_default &&
-               qg_property_equal(step->name, property->type, property->value, step->value);
+               qg_property_equal(name, property->type, property->value, step->value);
     case QG_STEP_PROPERTY_RESET:
         return property && property->is_default;
     case QG_STEP_FEATURE_SET:
         return feature ? strcmp(feature, step->value) == 0
-                       : strcmp(step->name, "service.meminfo-writer") == 0 &&
+                       : strcmp(name, "service.meminfo-writer") == 0 &&
                              strcmp(qg_properties_value(&qube->properties, "maxmem"), "0") == 0;
     case QG_STEP_FEATURE_REMOVE:
         return !feature;
     case QG_STEP_TAG_SET:
-        return qg_qube_has_tag(qube, step->name);
+        return qg_qube_has_tag(qube, name);
     case QG_STEP_TAG_REMOVE:
-        return !qg_qube_has_tag(qube, step->name);
+        return !qg_qube_has_tag(qube, name);
     case QG_STEP_FIREWALL_SET: {
         QG_AUTO(json) json_t *rules = qg_firewall_rules(qube->firewall, NULL);
         return json_equal(rules, step->extra);
@@ -114,7 +114,7 @@ static bool is_done(const struct qg_step *step, const struct qg_qube *qube) {
     case QG_STEP_UNASSIGN:
         return !holds_assignment(qube, step);
     case QG_STEP_VOLUME_RESIZE: {
-        const char *size = qg_value_get_text(json_object_get(qube->volumes, step->name), "size");
+        const char *size = qg_value_get_text(json_object_get(qube->volumes, name), "size");
         return size && strcmp(size, step->value) == 0;
     }
     case QG_STEP_START:
