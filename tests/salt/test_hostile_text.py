@@ -138,6 +138,7 @@ QUESTIONS = {
     "text": ("qvm_gpu.report", []),
     "page": ("qvm_gpu.report", ["html"]),
     "status": ("nvidia.status", []),
+    "plan": ("nvidia.plan", []),
     "settings": ("qvm_gpu.map", [{FORGED: FORGED}]),
 }
 
@@ -173,6 +174,21 @@ MORE_STATES = {
 }
 
 
+def write_distribution(root: Path) -> None:
+    """Files that root of a qube wrote, for the states of the driver."""
+    for path, text in {
+        "etc/dnf/dnf.conf": f"[main]\nexclude={HOSTILE}\n",
+        "etc/yum.repos.d/x.repo": f"[x{ESCAPES}]\nname={HOSTILE}\nenabled=0\n",
+        "boot/grub2/grub.cfg": f"linux /vmlinuz {ESCAPES}\n",
+        "etc/default/grub": f'GRUB_CMDLINE_LINUX="quiet x={DIRECTIONS}"\n#{ESCAPES}\n',
+        f"boot/loader/entries/{ESCAPES}.conf": f"title {HOSTILE}\noptions root=/dev/x {ESCAPES}\n",
+        f"etc/modprobe.d/{DIRECTIONS}.conf": f"blacklist {HOSTILE}\n",
+    }.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text, "utf-8")
+    (root / "etc/yum.repos.d" / "old\udcff.repo").write_bytes(b"[updates]\nname=\xff\x9b\n")
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """One machine of hostile texts and dom0's minion, for all tests of this file."""
@@ -190,6 +206,7 @@ def place(tmp_path_factory):
         (root / "proc/version").write_text(f"Linux version {ESCAPES} (x)\n", "utf-8")
         (root / "sys/module/nvidia").mkdir(parents=True)
         (root / "sys/module/nvidia/version").write_text(HOSTILE, "utf-8")
+        write_distribution(root)
         sandbox.snapshot()
         yield sandbox, QuickMinion(folder / "minion", socket=sandbox.socket, root=sandbox.root)
 
@@ -242,6 +259,16 @@ def test_answers(heard, question):
     assert_safe(answer)
     if question == "text":
         assert_no_forged_line(answer)
+
+
+@pytest.mark.parametrize(
+    "state", ["driver_installed", "driver_removed", "nouveau_disabled", "kernel_ready"]
+)
+def test_states_of_the_driver(heard, state):
+    """A dry run says what would be done, out of files that say whatever they like."""
+    answer = assert_answers(heard[1], (f"nvidia.{state}", "driver", None), True)
+    if state == "nouveau_disabled":
+        assert "evil" in str(answer["changes"]), answer
 
 
 def test_what_is_harmless_is_shown(heard):
