@@ -24,6 +24,27 @@ static int take_switch(struct qg_body *body, const char *key, bool on, enum qg_s
     return 0;
 }
 
+/* Says what the user may have overlooked; CARD: WHAT: OTHERS. */
+static int warn_about(struct qg_job *job, const char *what, const json_t *card,
+                      const json_t *others, struct qg_err *err) {
+    QG_AUTO_STR char *names = qg_listed_text(others, err);
+    QG_AUTO_STR char *name = qg_card_describe(card, err);
+    if (!names || !name)
+        return -1;
+    return json_array_size(others) ? qg_job_warn(job, err, "%s: %s: %s.", name, what, names) : 0;
+}
+
+/* Assigning does no harm; a start would pull the card from under the driver. */
+static int warn_of_drivers(struct qg_job *job, const json_t *card, const json_t *listed,
+                           struct qg_err *err) {
+    QG_AUTO(json) json_t *drivers = qg_listed_drivers(card, listed, err);
+    return drivers ? warn_about(job,
+                                "before the qube starts, hide it from dom0 (state qvm_gpu.hidden) "
+                                "and reboot dom0, whose drivers hold",
+                                card, drivers, err)
+                   : -1;
+}
+
 /* The functions of the card that a word means, new list. */
 static json_t *refs_of_word(struct qg_job *job, const json_t *cards, const char *word, bool force,
                             struct qg_err *err) {
@@ -35,17 +56,9 @@ static json_t *refs_of_word(struct qg_job *job, const json_t *cards, const char 
         return NULL;
     if (shared.kind != QG_ERR_NONE && qg_job_warn(job, err, "%s", shared.text) < 0)
         return NULL;
+    if (warn_of_drivers(job, card, NULL, err) < 0)
+        return NULL;
     return qg_card_refs(card, err);
-}
-
-/* Says what the user may have overlooked; `FORMAT` takes the card and the others. */
-static int warn_about(struct qg_job *job, const char *what, const json_t *card,
-                      const json_t *others, struct qg_err *err) {
-    QG_AUTO_STR char *names = qg_listed_text(others, err);
-    QG_AUTO_STR char *name = qg_card_describe(card, err);
-    if (!names || !name)
-        return -1;
-    return json_array_size(others) ? qg_job_warn(job, err, "%s: %s: %s.", name, what, names) : 0;
 }
 
 /* A card of which functions are listed. */
@@ -64,7 +77,8 @@ static int check_listed(struct qg_job *job, const json_t *card, const json_t *li
                           "devices: %s is dom0's display, which would freeze (only force gives it "
                           "away)",
                           name);
-    if (warn_about(job, "not all functions are listed, dom0 keeps", card, missing, err) < 0)
+    if (warn_about(job, "not all functions are listed, dom0 keeps", card, missing, err) < 0 ||
+        warn_of_drivers(job, card, listed, err) < 0)
         return -1;
     return warn_about(job, "shares its IOMMU group with what is not listed", card, blocks, err);
 }

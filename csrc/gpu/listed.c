@@ -60,6 +60,24 @@ json_t *qg_listed_blocks(const json_t *card, const json_t *listed, struct qg_err
     return QG_STEAL(out);
 }
 
+json_t *qg_listed_drivers(const json_t *card, const json_t *listed, struct qg_err *err) {
+    QG_AUTO(json) json_t *out = qg_value_array(err);
+    size_t i;
+    json_t *function;
+    json_array_foreach(json_object_get(card, "functions"), i, function) {
+        const char *bdf = qg_value_get_text(function, "bdf");
+        const char *driver = qg_value_get_text(function, "driver");
+        bool meant = !listed || json_object_get(listed, qg_value_get_text(function, "port"));
+        if (!out)
+            return NULL;
+        if (meant && bdf && driver && *driver &&
+            json_is_false(json_object_get(function, "hidden")) &&
+            qg_value_append_take(out, qg_value_format(err, "%s (%s)", bdf, driver), err) < 0)
+            return NULL;
+    }
+    return QG_STEAL(out);
+}
+
 char *qg_listed_text(const json_t *list, struct qg_err *err) {
     QG_AUTO(buf) struct qg_buf out = {0};
     size_t i, count = json_array_size(list);

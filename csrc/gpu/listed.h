@@ -18,6 +18,11 @@ json_t *qg_listed_functions(const json_t *card, const json_t *listed, bool missi
 json_t *qg_listed_blocks(const json_t *card, const json_t *listed,
                          struct qg_err *err) QG_MUST_CHECK;
 
+/* The card's functions (listed NULL: all) that a driver of dom0 holds, as `ADDRESS (DRIVER)`. Those
+ * of which nothing is known are left out. New list. */
+json_t *qg_listed_drivers(const json_t *card, const json_t *listed,
+                          struct qg_err *err) QG_MUST_CHECK;
+
 /* `a, b and c` of a list of texts; owned by the caller, NULL on failure. */
 char *qg_listed_text(const json_t *list, struct qg_err *err) QG_MUST_CHECK;
 

@@ -2,6 +2,7 @@
 /* The states qvm_gpu.attached and qvm_gpu.absent. */
 #include "base/text.h"
 #include "gpu/functions.h"
+#include "gpu/listed.h"
 #include "gpu/survey.h"
 #include "qubes/device.h"
 #include "qvm/job.h"
@@ -129,6 +130,20 @@ static int release(struct qg_run *run, const json_t *card, const char *to, bool 
     return qg_run_apply(run, &plan, 0, count, report, err);
 }
 
+/* Assigning does no harm; a start would pull the card from under the driver. */
+static int warn_of_drivers(const json_t *card, struct qg_report *report, struct qg_err *err) {
+    QG_AUTO(json) json_t *drivers = qg_listed_drivers(card, NULL, err);
+    QG_AUTO_STR char *names = drivers ? qg_listed_text(drivers, err) : NULL;
+    if (!names)
+        return -1;
+    return json_array_size(drivers)
+               ? qg_report_warn(report, err,
+                                "before the qube starts, hide the card from dom0 (state "
+                                "qvm_gpu.hidden) and reboot dom0, whose drivers hold: %s.",
+                                names)
+               : 0;
+}
+
 /* Gives all functions to the qube, which keeps its other devices. */
 static int assign(struct qg_run *run, const json_t *card, const char *name,
                   struct qg_report *report, struct qg_err *err) {
@@ -165,5 +180,5 @@ int qg_gpu_attached(struct qg_run *run, const json_t *args, struct qg_report *re
         check_qube(run, name, report->test, err) < 0 ||
         release(run, card, name, force, report, err) < 0)
         return -1;
-    return assign(run, card, name, report, err);
+    return warn_of_drivers(card, report, err) < 0 ? -1 : assign(run, card, name, report, err);
 }

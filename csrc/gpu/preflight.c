@@ -21,6 +21,7 @@ enum {
 static const char ok[] = "ok";
 static const char warn[] = "warn";
 static const char fail[] = "fail";
+static const char reboot[] = "reboot dom0";
 
 /* A check about the facts: adds what it has to say to list. */
 typedef int check(const struct qg_preflight_facts *facts, json_t *list, struct qg_err *err);
@@ -144,12 +145,17 @@ static int check_hidden(const struct qg_preflight_facts *facts, json_t *list, st
     QG_AUTO_STR char *names = next ? qg_listed_text(next, err) : NULL;
     if (!now || !names)
         return -1;
-    if (json_array_size(next))
-        return add(list, "hidden", all ? warn : fail,
-                   "state qvm_gpu.hidden (adds rd.qubes.hide_pci to GRUB_CMDLINE_LINUX)", err,
-                   "dom0's next boot does not hide %s", names);
+    if (json_array_size(next)) {
+        /* By port: YAML reads a bare address as a number. */
+        QG_AUTO_STR char *cure =
+            qg_text_format("in dom0: qubesctl state.single qvm_gpu.hidden card devices=%s",
+                           qg_value_get_text(facts->card, "port"));
+        return cure ? add(list, "hidden", all ? warn : fail, cure, err,
+                          "dom0's next boot does not hide %s (rd.qubes.hide_pci)", names)
+                    : qg_err_oom(err);
+    }
     if (json_array_size(now) && !all)
-        return add(list, "hidden", fail, "reboot dom0", err,
+        return add(list, "hidden", fail, reboot, err,
                    "the card is hidden from dom0 at the next boot, not yet now");
     return add(list, "hidden", ok, NULL, err, "dom0 hides all functions of the card");
 }
@@ -183,10 +189,12 @@ static int check_pciback(const struct qg_preflight_facts *facts, json_t *list, s
     QG_AUTO(json) json_t *now = qg_hidden_missing(facts->card, facts->hidden_now, err);
     if (!now)
         return -1;
-    bool hidden = facts->local && facts->hidden_now && json_array_size(now) == 0;
+    bool known_here = facts->local && (facts->hidden_now || facts->hidden_next);
+    bool booted = known_here && facts->hidden_now && json_array_size(now) == 0;
     return add(list, "pciback", fail,
-               hidden ? "in dom0: dracut -f, then reboot: the initramfs lacks the part that hides"
-                      : "hide the card from dom0 (state qvm_gpu.hidden) and reboot dom0",
+               booted ? "in dom0: dracut -f, then reboot: the initramfs lacks the part that hides"
+               : known_here ? reboot /* the check before says how it comes to be hidden */
+                            : "hide the card from dom0 (state qvm_gpu.hidden) and reboot dom0",
                err, "pciback does not hold %s", qg_buf_text(&names));
 }
 
@@ -212,9 +220,13 @@ static int check_in_use(const struct qg_preflight_facts *facts, json_t *list, st
     const char *other = other_running(facts, attached);
     if (!facts->running)
         return add(list, "in_use", warn, NULL, err, "which qubes run is not known");
-    if (other)
-        return add(list, "in_use", fail, "shut that qube down, or use the state qvm_gpu.attached",
-                   err, "the running qube %s has the card", other);
+    if (other) {
+        QG_AUTO_STR char *cure =
+            qg_text_format("shut %s down, or use the state qvm_gpu.attached with force", other);
+        return cure
+                   ? add(list, "in_use", fail, cure, err, "the running qube %s has the card", other)
+                   : qg_err_oom(err);
+    }
     size_t others = 0, i;
     json_t *qube;
     json_array_foreach(qg_value_mutable(assigned), i, qube) {
@@ -354,4 +366,28 @@ bool qg_preflight_passed(const json_t *checks) {
             return false;
     }
     return true;
+}
+
+static bool has_text(const json_t *list, const char *text) {
+    size_t i;
+    json_t *item;
+    json_array_foreach(qg_value_mutable(list), i, item) {
+        if (strcmp(json_string_value(item), text) == 0)
+            return true;
+    }
+    return false;
+}
+
+json_t *qg_preflight_steps(const json_t *checks, struct qg_err *err) {
+    QG_AUTO(json) json_t *steps = qg_value_array(err);
+    size_t i;
+    json_t *item;
+    json_array_foreach(qg_value_mutable(checks), i, item) {
+        const char *cure = qg_value_get_text(item, "cure");
+        if (!steps || (strcmp(qg_value_get_text(item, "status"), fail) == 0 && cure &&
+                       !has_text(steps, cure) &&
+                       qg_value_append_take(steps, qg_value_text(cure, err), err) < 0))
+            return NULL;
+    }
+    return QG_STEAL(steps);
 }

@@ -37,6 +37,10 @@ struct qg_preflight_facts {
  * sense after a failed one left out. New list; NULL on failure. */
 json_t *qg_preflight(const struct qg_preflight_facts *facts, struct qg_err *err) QG_MUST_CHECK;
 
+/* What to do, in this order, for the checks that failed: each cure once. New list; NULL on failure.
+ */
+json_t *qg_preflight_steps(const json_t *checks, struct qg_err *err) QG_MUST_CHECK;
+
 /* True where no check failed. */
 bool qg_preflight_passed(const json_t *checks);
 

@@ -175,6 +175,7 @@ static json_t *answer(const struct qg_preflight_facts *facts, struct qg_err *err
         qg_value_set_take(out, "card",
                           facts->card ? json_incref(qg_value_mutable(facts->card)) : json_null(),
                           err) < 0 ||
+        qg_value_set_take(out, "steps", qg_preflight_steps(checks, err), err) < 0 ||
         qg_value_set_take(out, "checks", QG_STEAL(checks), err) < 0)
         return NULL;
     return QG_STEAL(out);

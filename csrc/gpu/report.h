@@ -2,6 +2,7 @@
 /* One page about a machine's cards, from plain data:
  *   cards   list as in card.h
  *   checks  list as in preflight.h
+ *   steps   list of texts: what to do for those that failed
  *   card    address of the card that the checks are about, or null
  *   tree    list of {bdf, depth, parent: address or null, kind, name, ids, driver, group: number,
  *           marked: of the card's group}, each device after its bridge

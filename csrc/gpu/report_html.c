@@ -35,7 +35,7 @@ static const char head[] =
     "table{border-collapse:collapse;width:100%;font-size:.93rem}\n"
     "th{text-align:left;color:var(--soft);font-weight:600}\n"
     "th,td{padding:.32rem .8rem .32rem 0;border-bottom:1px solid var(--line);vertical-align:top}\n"
-    "tr:last-child td{border-bottom:0}\n"
+    "tr:last-child td{border-bottom:0}ol.box{padding-left:2.4rem}\n"
     "code{font:.9em/1.4 ui-monospace,monospace;overflow-wrap:anywhere}\n"
     ".tag{display:inline-block;min-width:4.4em;text-align:center;border:1px solid currentColor;"
     "border-radius:99px;padding:0 .6em;font-size:.83em;font-weight:600}\n"
@@ -211,6 +211,12 @@ static void put_check(struct html *html, const json_t *check) {
     put(html, "</td></tr>\n");
 }
 
+static void put_step(struct html *html, const json_t *step) {
+    put(html, "<li>");
+    put_text(html, json_string_value(step));
+    put(html, "</li>\n");
+}
+
 static void put_qube(struct html *html, const json_t *qube) {
     static const char *const keys[] = {"name",   "class",  "state", "virt_mode",
                                        "memory", "maxmem", "kernel"};
@@ -311,20 +317,26 @@ static void put_counts(struct html *html, const json_t *checks) {
                 json_array_size(checks), failed ? "fail" : "ok", failed, warned);
 }
 
-/* A table over the items of one list. */
-static void put_table(struct html *html, const json_t *list, const char *before,
-                      void (*put_item)(struct html *html, const json_t *item)) {
+/* What stands around the items of one list. */
+static void put_items(struct html *html, const json_t *list, const char *before,
+                      void (*put_item)(struct html *html, const json_t *item), const char *after) {
     size_t i;
     json_t *item;
     put(html, before);
     json_array_foreach(qg_value_mutable(list), i, item) {
         put_item(html, item);
     }
-    put(html, "</table></div>\n");
+    put(html, after);
+}
+
+static void put_table(struct html *html, const json_t *list, const char *before,
+                      void (*put_item)(struct html *html, const json_t *item)) {
+    put_items(html, list, before, put_item, "</table></div>\n");
 }
 
 static void put_page(struct html *html, const json_t *page) {
     const json_t *cards = json_object_get(page, "cards"), *checks = json_object_get(page, "checks");
+    const json_t *steps = json_object_get(page, "steps");
     const json_t *qubes = json_object_get(page, "qubes"), *tree = json_object_get(page, "tree");
     size_t i;
     json_t *card;
@@ -343,6 +355,9 @@ static void put_page(struct html *html, const json_t *page) {
                   "<h2>Checks</h2>\n<div class=\"box\"><table><tr><th></th><th>Check</th>"
                   "<th>Finding</th></tr>\n",
                   put_check);
+    if (json_array_size(steps))
+        put_items(html, steps, "<h2>What to do, in this order</h2>\n<ol class=\"box\">\n", put_step,
+                  "</ol>\n");
     if (json_array_size(qubes))
         put_table(html, qubes,
                   "<h2>Qubes that have a card</h2>\n<div class=\"box\"><table><tr><th>Qube</th>"

@@ -92,6 +92,7 @@ static json_t *page_value(struct qg_run *run, const json_t *args, bool mask, str
         qg_value_set_take(page, "card", bdf ? json_incref(qg_value_mutable(bdf)) : json_null(),
                           err) < 0 ||
         qg_value_set_take(page, "checks", json_incref(json_object_get(ready, "checks")), err) < 0 ||
+        qg_value_set_take(page, "steps", json_incref(json_object_get(ready, "steps")), err) < 0 ||
         qg_value_set_take(page, "tree", qg_report_tree(&survey, card, err), err) < 0 ||
         qg_value_set_take(page, "qubes", qubes_value(run, &survey, err), err) < 0 ||
         qg_value_set_take(page, "masked", json_boolean(mask), err) < 0)

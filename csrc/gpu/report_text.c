@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-enum { COLUMNS = 100, CHECK_INDENT = 19, DEPTH_SHOWN = 4 };
+enum { COLUMNS = 100, CHECK_INDENT = 19, STEP_INDENT = 6, DEPTH_SHOWN = 4 };
 
 /* A text under a key, "-" where there is none. */
 static const char *text_of(const json_t *object, const char *key) {
@@ -106,6 +106,20 @@ static int put_check(struct qg_buf *out, const json_t *check, struct qg_err *err
                : put_words(out, cure, CHECK_INDENT + 3, err);
 }
 
+/* What to do, counted; nothing where nothing is. */
+static int put_steps(struct qg_buf *out, const json_t *steps, struct qg_err *err) {
+    size_t i;
+    json_t *step;
+    if (json_array_size(steps) && qg_buf_puts(out, "\nWHAT TO DO, IN THIS ORDER\n", err) < 0)
+        return -1;
+    json_array_foreach(qg_value_mutable(steps), i, step) {
+        if (qg_buf_printf(out, err, "  %2zu. ", i + 1) < 0 ||
+            put_words(out, json_string_value(step), STEP_INDENT, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 static int put_row(struct qg_buf *out, const json_t *row, struct qg_err *err) {
     int depth = (int)json_integer_value(json_object_get(row, "depth"));
     depth = depth > DEPTH_SHOWN ? DEPTH_SHOWN : depth;
@@ -148,6 +162,7 @@ char *qg_report_text(const json_t *page, struct qg_err *err) {
         (none && qg_buf_puts(&out, "\nNo graphics card.\n", err) < 0) ||
         put_part(&out, page, "cards", "CARDS", put_card, err) < 0 ||
         put_part(&out, page, "checks", "CHECKS", put_check, err) < 0 ||
+        put_steps(&out, json_object_get(page, "steps"), err) < 0 ||
         put_part(&out, page, "qubes", "QUBES THAT HAVE A CARD", put_qube, err) < 0 ||
         (json_array_size(json_object_get(page, "qubes")) &&
          qg_buf_puts(&out,

@@ -83,8 +83,9 @@ def cards():
 
 def preflight(devices=None, qube=None, **kwargs):
     """
-    What has to be in order before a qube gets the card: ``{passed, card, checks}``, each check with
-    ``status`` (ok, warn, fail), ``reason`` and ``cure``, in the order of the steps.
+    What has to be in order before a qube gets the card: ``{passed, card, checks, steps}``, each
+    check with ``status`` (ok, warn, fail), ``reason`` and ``cure``. ``steps`` is what to do for
+    those that failed, in this order.
 
     devices: ``auto``, or a vendor, model, address, port or identity. qube: who is to have it.
     template, label, memory, root_size: of the qube to be made. force: take dom0's display too.

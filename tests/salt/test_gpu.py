@@ -217,12 +217,12 @@ def follow(cure, sandbox, minion, wish):
     elif cure.startswith("connect the screen to the processor's graphics"):
         for slot, flag in (("00:02.0", "1"), ("01:00.0", "0")):
             (root / f"sys/bus/pci/devices/0000:{slot}/boot_vga").write_text(f"{flag}\n", "utf-8")
-    elif "qvm_gpu.hidden" in cure:
-        done = minion.one("qvm_gpu.hidden", "gpu")
+    elif cure.startswith("in dom0: qubesctl "):
+        (done,) = minion.call(*cure.split(" ")[3:]).values()
         assert done["result"] is True, done["comment"]
     elif cure == "reboot dom0":
         reboot(sandbox)
-    elif "shut that qube down" in cure:
+    elif cure.startswith("shut sys-usb down"):
         sandbox.ok("admin.vm.Kill", "sys-usb")
     elif cure.startswith("in dom0: qvm-template install "):
         name = cure.rsplit(" ", 1)[1]
@@ -256,20 +256,27 @@ def test_the_steps_of_the_guides(dom0, minion_for):
         "iommu", "display", "hidden", "pciback", "in_use", "template", "label", "memory",
     ]  # fmt: skip
 
-    followed = []
-    while True:
-        found = ask(sandbox, "preflight", wish)
-        state = minion.one("qvm_gpu.ready", "gpu", wish)
-        assert (state["result"], state["changes"]) == (found["passed"], {})
-        if found["passed"]:
-            break
-        first = next(one for one in found["checks"] if one["status"] == "fail")
-        assert f"[fail] {first['check']}: {first['reason']} -> {first['cure']}" in state["comment"]
-        follow(first["cure"], sandbox, minion, wish)
-        followed.append(first["check"])
-    assert followed == [
-        "iommu", "display", "hidden", "hidden", "in_use", "template", "label", "memory",
+    steps = ask(sandbox, "preflight", wish)["steps"]
+    assert [step.split(" ")[0] for step in steps] == [
+        "switch", "connect", "in", "reboot", "shut", "in", "name", "give",
     ]  # fmt: skip
+    page = ask(sandbox, "report", wish)
+    assert re.findall(r"(?m)^ +(\d)\. (\w+)", page) == [
+        (str(number), step.split(" ")[0]) for number, step in enumerate(steps, 1)
+    ]
+    assert ask(sandbox, "report", {**wish, "format": "html"}).count("<li>") == len(steps)
+    for number, step in enumerate(steps):
+        found = ask(sandbox, "preflight", wish)
+        assert (found["passed"], found["steps"]) == (False, steps[number:])
+        state = minion.one("qvm_gpu.ready", "gpu", wish)
+        assert (state["result"], state["changes"]) == (False, {})
+        first = next(one for one in found["checks"] if one["status"] == "fail")
+        assert f"[fail] {first['check']}: {first['reason']} -> {step}" in state["comment"]
+        follow(step, sandbox, minion, wish)
+    found = ask(sandbox, "preflight", wish)
+    assert (found["passed"], found["steps"]) == (True, [])
+    assert minion.one("qvm_gpu.ready", "gpu", wish)["result"] is True
+    assert "WHAT TO DO" not in ask(sandbox, "report", wish)
     assert {one["status"] for one in found["checks"]} == {"ok"}
     assert minion.one("qvm_gpu.present", "gpu", {"template": "fedora-41-nvidia"})["result"] is True
 
@@ -462,6 +469,13 @@ def test_attached_refuses_a_shared_group(machine, minion_for):
     forced = minion.one("qvm_gpu.attached", "personal", {"devices": "nvidia", "force": True})
     assert forced["result"] is True, forced["comment"]
     assert assigned(sandbox, "personal") == PORTS
+
+
+def test_attached_says_that_dom0_has_the_card(machine, minion_for):
+    state = minion_for(machine("laptop-3d")).one("qvm_gpu.attached", "work", test=True)
+    assert state["result"] is None
+    assert "hide the card from dom0 (state qvm_gpu.hidden)" in state["comment"]
+    assert "drivers hold: 0000:01:00.0 (nouveau)" in state["comment"]
 
 
 def test_attached_needs_its_qube(sandbox):

@@ -338,6 +338,18 @@ def test_a_shared_group_can_go_along(machine, minion_for):
     assert len(assigned(sandbox, "gpu")) == 3
 
 
+@pytest.mark.parametrize("devices", ["auto", ["01:00.0"]])
+def test_a_card_that_dom0_uses_is_told(machine, minion_for, devices):
+    """Assigning does no harm; what has to be done before a start is in the comment."""
+    minion = minion_for(machine("laptop-3d"))
+    for test in (True, False):
+        comment = minion.one("qvm_gpu.present", "gpu", {"devices": devices}, test=test)["comment"]
+        assert "hide it from dom0 (state qvm_gpu.hidden)" in comment
+        assert "drivers hold: 0000:01:00.0 (nouveau)" in comment
+    hidden = minion_for(machine("integrated"))
+    assert "hide it" not in hidden.one("qvm_gpu.present", "gpu", test=True)["comment"]
+
+
 def test_a_list_is_looked_at(machine, minion_for):
     sandbox = machine("one-card")
     minion = minion_for(sandbox)
