@@ -130,6 +130,11 @@ int qg_service_persistence(const struct qg_driver_job *job, struct qg_err *err) 
         return -1;
     if (qg_task_must(job->task, argv, err) < 0)
         return -1;
+    if (qg_driver_starts_at_boot(job->task->host) != on)
+        return qg_err_set(err, QG_ERR_IO,
+                          "step persistence: systemctl %s ended well and changed nothing: %s %s",
+                          argv[1], service,
+                          on ? "says of no target that it wants it (WantedBy)" : "is still there");
     return qg_task_change(job->task, "services", service,
                           qg_value_text(on ? "disabled" : "enabled", err),
                           qg_value_text(on ? "enabled" : "disabled", err), err);

@@ -133,7 +133,8 @@ int qg_nvidia_nouveau_disabled(struct qg_run *run, const json_t *args, struct qg
     QG_AUTO(driver_facts) struct qg_driver_facts facts = {0};
     if (qg_driver_args_check(args, known, err) < 0 || qg_driver_want_init(&want, args, err) < 0 ||
         qg_driver_facts_read(qg_run_host(run), &want, &facts, err) < 0 ||
-        qg_driver_check_supported(&facts.release, err) < 0)
+        qg_driver_check_supported(&facts.release, err) < 0 ||
+        qg_driver_check_kernel(&want, &facts, err) < 0)
         return -1;
     if (facts.release.family == QG_FAMILY_FEDORA && !facts.grub_out[0])
         return qg_report_say(report, err,

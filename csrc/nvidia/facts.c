@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "nvidia/facts.h"
 
+#include "base/buf.h"
 #include "base/text.h"
 #include "nvidia/lines.h"
 #include "nvidia/packages.h"
@@ -43,6 +44,24 @@ int qg_driver_check_supported(const struct qg_release *release, struct qg_err *e
                       "%s is not supported: the driver can be installed in Fedora 40 to 43 and in "
                       "Debian 12 and 13",
                       release->pretty[0] ? release->pretty : "a system without /etc/os-release");
+}
+
+int qg_driver_check_kernel(const struct qg_driver_want *want, const struct qg_driver_facts *facts,
+                           struct qg_err *err) {
+    QG_AUTO(buf) struct qg_buf names = {0};
+    size_t index;
+    json_t *name;
+    if (!want->kernel || want->packages || !json_array_size(facts->kernels))
+        return 0;
+    json_array_foreach(facts->kernels, index, name) {
+        if (strcmp(json_string_value(name), want->kernel) == 0)
+            return 0;
+        if (qg_buf_printf(&names, err, "%s%s", index ? ", " : "", json_string_value(name)) < 0)
+            return -1;
+    }
+    return qg_err_set(err, QG_ERR_INVALID,
+                      "kernel is '%s', which is not installed here: there is %s", want->kernel,
+                      qg_buf_text(&names));
 }
 
 /* A small file's first line; empty where it is not there. */
@@ -403,7 +422,7 @@ static int read_release(struct qg_host *host, struct qg_driver_facts *out, struc
     return 0;
 }
 
-static bool starts_at_boot(struct qg_host *host) {
+bool qg_driver_starts_at_boot(struct qg_host *host) {
     return qg_host_exists(
         host, "/etc/systemd/system/multi-user.target.wants/nvidia-persistenced.service");
 }
@@ -422,7 +441,7 @@ int qg_driver_facts_read(struct qg_host *host, const struct qg_driver_want *want
     if ((out->release.family == QG_FAMILY_FEDORA && read_fedora(host, out, err) < 0) ||
         (out->release.family == QG_FAMILY_DEBIAN && read_debian(host, out, err) < 0))
         return -1;
-    out->persistence = starts_at_boot(host);
+    out->persistence = qg_driver_starts_at_boot(host);
     struct qg_err ignored = {0};
     (void)qg_host_space(host, "/tmp", &out->tmp, &ignored);
     if (out->kernel[0] &&

@@ -60,6 +60,14 @@ json_t *qg_driver_facts_value(const struct qg_driver_facts *facts,
 /* 0 where the distribution is one that we know how to serve; else QG_ERR_INVALID names those. */
 int qg_driver_check_supported(const struct qg_release *release, struct qg_err *err);
 
+/* 0 where the kernel that was asked for can be built for; else QG_ERR_INVALID names those that can.
+ * Packages of the user's own may bring one. */
+int qg_driver_check_kernel(const struct qg_driver_want *want, const struct qg_driver_facts *facts,
+                           struct qg_err *err);
+
+/* True where nvidia-persistenced does. */
+bool qg_driver_starts_at_boot(struct qg_host *host);
+
 /* The content of a file that was read; NULL where it is not there. Borrowed. */
 const char *qg_driver_file(const struct qg_driver_facts *facts, const char *path);
 

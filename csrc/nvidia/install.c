@@ -120,15 +120,19 @@ static int do_step(enum qg_driver_step_id id, struct qg_task *task,
     return qg_buf_printf(done, err, "%s%s", done->length ? "\n  " : "", step->text);
 }
 
-/* Notes the module that there was and is. */
-static int note_module(struct qg_task *task, const struct qg_driver_facts *facts, bool had,
+/* Notes the module that there was and is, also where a later step failed. */
+static int note_module(struct qg_task *task, const char *kernel, bool had,
                        const struct qg_module *before, struct qg_err *err) {
-    if (!facts->has_module || (had && strcmp(before->version, facts->module.version) == 0 &&
-                               strcmp(before->path, facts->module.path) == 0))
+    struct qg_module now;
+    bool found = false;
+    if (kernel[0] && qg_module_find(task->host, kernel, &now, &found, err) < 0)
+        return -1;
+    if (!found ||
+        (had && strcmp(before->version, now.version) == 0 && strcmp(before->path, now.path) == 0))
         return 0;
-    return qg_task_change(task, "module", facts->kernel,
+    return qg_task_change(task, "module", kernel,
                           had ? qg_value_text(before->version, err) : json_null(),
-                          qg_value_text(facts->module.version, err), err);
+                          qg_value_text(now.version, err), err);
 }
 
 /* What must happen whether the steps ended well or not. */
@@ -146,15 +150,18 @@ static int do_steps(struct qg_task *task, const struct qg_driver_want *want,
                     struct qg_driver_facts *facts, struct qg_buf *done, struct qg_err *err) {
     bool had = facts->has_module;
     struct qg_module before = facts->module;
+    char kernel[sizeof(facts->kernel)];
     int status = 0;
     for (int id = 0; status == 0 && id < QG_DRIVER_STEPS; id++)
         status = do_step((enum qg_driver_step_id)id, task, want, facts, done, err);
+    memcpy(kernel, facts->kernel, sizeof(kernel)); /* what was read last: a step may bring one */
     struct qg_err cleaning = {0};
     if (clean_up(task, &cleaning) < 0 && status == 0)
         return qg_err_set(err, cleaning.kind, "%s", cleaning.text);
-    if (status < 0)
-        return -1;
-    return note_module(task, facts, had, &before, err);
+    struct qg_err noting = {0};
+    if (note_module(task, kernel, had, &before, &noting) < 0 && status == 0)
+        return qg_err_set(err, noting.kind, "%s", noting.text);
+    return status;
 }
 
 /* Puts on record what proves later that nothing changed, and during which boot it was done. */
@@ -267,6 +274,7 @@ static int prepare(struct qg_run *run, const json_t *args, struct qg_driver_want
     return qg_driver_want_init(want, args, err) < 0 ||
                    qg_driver_facts_read(qg_run_host(run), want, facts, err) < 0 ||
                    qg_driver_check_supported(&facts->release, err) < 0 ||
+                   qg_driver_check_kernel(want, facts, err) < 0 ||
                    qg_driver_plan_make(want, facts, plan, err) < 0
                ? -1
                : 0;

@@ -374,6 +374,23 @@ int qg_parse_build_errors(const char *text, unsigned max, struct qg_buf *out, st
     return quote_marked(text, marks, max, out, err);
 }
 
+/* What dnf keeps out of a transaction because its configuration says so: the reason, which dnf
+ * itself tells last. The state excludes grubby-dummy. */
+static int quote_excluded(const char *text, unsigned max, struct qg_buf *out, unsigned *found,
+                          struct qg_err *err) {
+    static const char *const marks[] = {"filtered out", NULL};
+    static const char *const ours[] = {"grubby-dummy", NULL};
+    struct qg_span line;
+    while (*found < max && qg_line_next(&text, &line)) {
+        if (!holds(line, marks) || holds(line, ours))
+            continue;
+        ++*found;
+        if (quote_line(line, out, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 int qg_parse_manager_errors(const char *text, unsigned max, struct qg_buf *out,
                             struct qg_err *err) {
     static const char *const marks[] = {"E: ",
@@ -393,10 +410,15 @@ int qg_parse_manager_errors(const char *text, unsigned max, struct qg_buf *out,
                                         "more space",
                                         "Curl error",
                                         "nothing provides",
+                                        "Problem",
                                         "Depends: ",
                                         "Unknown argument",
                                         NULL};
-    return quote_marked(text, marks, max, out, err);
+    unsigned found = 0;
+    if (quote_excluded(text, max / 2, out, &found, err) < 0)
+        return -1;
+    bool more = !found || holds((struct qg_span){.at = text, .length = strlen(text)}, marks);
+    return more ? quote_marked(text, marks, max - found, out, err) : 0;
 }
 
 bool qg_parse_is_offline(const char *text) {

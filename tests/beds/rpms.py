@@ -282,7 +282,10 @@ def _driver_packages(release: Release, driver: str, work: Path) -> list[Rpm]:
         make("xorg-x11-drv-nvidia-cuda-libs", files={"/usr/lib64/libcuda.so.1": ""}),
         make(
             "nvidia-persistenced",
-            files={"/usr/lib/systemd/system/nvidia-persistenced.service": "[Unit]\n"},
+            files={
+                "/usr/lib/systemd/system/nvidia-persistenced.service": "[Unit]\n[Service]\n"
+                "ExecStart=/usr/bin/true\n[Install]\nWantedBy=multi-user.target\n"
+            },
         ),
     ]
 
