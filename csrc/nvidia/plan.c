@@ -302,11 +302,43 @@ static int no_sources(const struct qg_driver_facts *facts, struct qg_err *err) {
                       facts->release.codename, paths ? names : "/etc/apt, which has no sources");
 }
 
+/* apt only warns of a component that no release has, and would do so for ever. */
+static int check_component(const char *name, struct qg_err *err) {
+    if (strcmp(name, "main") == 0)
+        return 0;
+    for (const char *const *known = default_components; *known; known++) {
+        if (strcmp(name, *known) == 0)
+            return 0;
+    }
+    return qg_err_set(err, QG_ERR_INVALID,
+                      "repositories has '%s': Debian's components are main, contrib, non-free and "
+                      "non-free-firmware",
+                      name);
+}
+
+/* What the components are, for the step's text. */
+static int say_components(struct qg_driver_step *step, const char *const *components,
+                          struct qg_err *err) {
+    QG_AUTO(json) json_t *list = qg_value_array(err);
+    char names[160];
+    for (; *components; components++) {
+        if (add_text(&list, *components, err) < 0)
+            return -1;
+    }
+    join(list, names, sizeof(names));
+    say(step, "let apt take packages from %s", names);
+    return 0;
+}
+
 static int plan_sources(const struct qg_driver_want *want, const struct qg_driver_facts *facts,
                         struct qg_driver_step *step, struct qg_err *err) {
     QG_AUTO(words) const char **components = words_of(want->repositories, default_components, err);
     if (!components)
         return -1;
+    for (const char **name = components; *name; name++) {
+        if (check_component(*name, err) < 0)
+            return -1;
+    }
     struct qg_apt_wanted wanted = {.codename = facts->release.codename, .components = components};
     size_t matched = 0;
     if (edit_sources(facts, &wanted, step, &matched, err) < 0)
@@ -319,9 +351,7 @@ static int plan_sources(const struct qg_driver_want *want, const struct qg_drive
         return -1;
     if (!matched && missing)
         return no_sources(facts, err);
-    if (step->needed)
-        say(step, "let apt take packages from contrib, non-free and non-free-firmware");
-    return 0;
+    return step->needed ? say_components(step, components, err) : 0;
 }
 
 static int plan_repositories(const struct qg_driver_want *want, const struct qg_driver_facts *facts,
@@ -619,9 +649,35 @@ static int warn_boot(const struct qg_driver_facts *facts, json_t **out, struct q
     return 0;
 }
 
+/* Enabling them will fail; a dry run must not keep that to itself. Where no repository at all is
+ * known there is nothing to compare with. */
+static int warn_repositories(const struct qg_driver_want *want, const struct qg_driver_facts *facts,
+                             json_t **out, struct qg_err *err) {
+    QG_AUTO(words) const char **ids = words_of(want->repositories, default_ids, err);
+    QG_AUTO(json) json_t *missing = NULL;
+    if (!ids)
+        return -1;
+    if (facts->release.family != QG_FAMILY_FEDORA || !json_object_size(facts->repositories))
+        return 0;
+    for (const char **id = ids; *id; id++) {
+        if (!json_object_get(facts->repositories, *id) && add_text(&missing, *id, err) < 0)
+            return -1;
+    }
+    if (!missing)
+        return 0;
+    char names[160], text[400];
+    join(missing, names, sizeof(names));
+    snprintf(text, sizeof(text),
+             "no file in /etc/yum.repos.d has the repositories %s: RPM Fusion's come with the "
+             "packages rpmfusion-free-release and rpmfusion-nonfree-release",
+             names);
+    return add_text(out, text, err);
+}
+
 static int plan_warnings(const struct qg_driver_want *want, const struct qg_driver_facts *facts,
                          json_t **out, struct qg_err *err) {
-    if (make_list(out, err) < 0 || warn_boot(facts, out, err) < 0)
+    if (make_list(out, err) < 0 || warn_boot(facts, out, err) < 0 ||
+        warn_repositories(want, facts, out, err) < 0)
         return -1;
     if (!json_array_size(facts->cards)) {
         bool guesses = facts->release.family == QG_FAMILY_FEDORA && want->flavor == QG_FLAVOR_AUTO;

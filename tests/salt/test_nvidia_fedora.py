@@ -173,6 +173,8 @@ def test_an_unknown_package(fedora):
 
 
 def test_an_unknown_repository(fedora):
+    dry = fedora.apply(test=True, repositories=["rpmfusion-free", "rpmfusion-never"])
+    assert "has the repositories rpmfusion-never: RPM Fusion's come with" in dry["comment"]
     answer = fedora.apply(repositories=["rpmfusion-free", "rpmfusion-never"])
     assert answer["result"] is False
     assert "rpmfusion-never" in answer["comment"]
