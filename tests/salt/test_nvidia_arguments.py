@@ -107,18 +107,18 @@ def test_the_kernel_that_was_asked_for(fedora41):
         ("exit 0", f"systemctl enable ended well and changed nothing: {SERVICE} says of no"),
     ],
 )
-def test_what_was_done_before_a_failure_is_told(fedora40, script, words):
+def test_what_was_done_before_a_failure_is_told(fedora41, script, words):
     """The last step fails; the module that was built before is a change, the service is none."""
-    stub(fedora40, "systemctl", script)
-    answer = fedora40.apply(persistence=True)
+    stub(fedora41, "systemctl", script)
+    answer = fedora41.apply(persistence=True)
     assert answer["result"] is False
     assert "step persistence: " in answer["comment"]
     assert words in answer["comment"]
-    built = {"old": None, "new": fedora40.facts["driver"]}
-    assert answer["changes"]["module"] == {fedora40.facts["kernel"]: built}
+    built = {"old": None, "new": fedora41.facts["driver"]}
+    assert answer["changes"]["module"] == {fedora41.facts["kernel"]: built}
     assert "services" not in answer["changes"]
-    (fedora40.root / "usr/bin/systemctl.real").rename(fedora40.root / "usr/bin/systemctl")
-    again = fedora40.install(persistence=True)
+    (fedora41.root / "usr/bin/systemctl.real").rename(fedora41.root / "usr/bin/systemctl")
+    again = fedora41.install(persistence=True)
     assert list(again["changes"]) == ["services"]
 
 
