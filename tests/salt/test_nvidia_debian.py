@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from nvidia_beds import LOG, debian, debian12, debian13  # noqa: F401
+from nvidia_beds import LOG, STATE, debian, debian12, debian13  # noqa: F401
 
 
 def reachable(qube) -> None:
@@ -83,6 +83,56 @@ def test_no_network(debian12):
     answer = debian12.apply()
     assert answer["result"] is False
     assert "no repository can be reached" in answer["comment"]
+
+
+def test_components_are_the_users(debian12):
+    reachable(debian12)
+    before = debian12.bed.written()
+    answer = debian12.apply(repositories=["contrib", "non-fre"])
+    assert answer["result"] is False
+    assert "repositories has 'non-fre': Debian's components are main, contrib" in answer["comment"]
+    assert debian12.bed.written() == before
+    text = debian12.read("etc/apt/sources.list")
+    body = {"repositories": ["contrib", "non-free"], "packages": ["no-such-package"]}
+    dry = debian12.apply(test=True, **body)
+    assert "let apt take packages from contrib non-free" in dry["comment"]
+    assert debian12.apply(**body)["changes"]["files"]
+    assert "non-free " not in text.replace("non-free-firmware", "")
+    assert debian12.read("etc/apt/sources.list").count(" non-free") > text.count(" non-free")
+
+
+def test_another_release_is_refused_before_anything_is_touched(debian12):
+    release = debian12.root / "usr/lib/os-release"
+    text = release.read_text()
+    for other in (
+        text.replace('VERSION_ID="12"', 'VERSION_ID="11"'),
+        text.replace('VERSION_ID="12"', 'VERSION_ID="14"'),
+        re.sub(r"VERSION_ID=.*\n", "", text),  # testing and unstable
+        text.replace("ID=debian", "ID=ubuntu\nID_LIKE=debian"),
+    ):
+        assert other != text
+        release.write_text(other)
+        before = debian12.bed.written()
+        for function in (STATE, "nvidia.kernel_ready", "nvidia.nouveau_disabled"):
+            answer = debian12.apply(function)
+            assert answer["result"] is False
+            assert "Fedora 40 to 43 and in Debian 12 and 13" in answer["comment"]
+        assert debian12.bed.written() == before
+
+
+def test_no_room_for_packages(debian12):
+    """apt names the folder itself; nothing is unpacked, and the next run gets through."""
+    reachable(debian12)
+    archives = "/var/cache/apt/archives"
+    debian12.bed.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", archives], check=True)
+    before = debian12.packages()
+    answer = debian12.apply(packages=["jq"])
+    assert answer["result"] is False
+    assert "step packages: " in answer["comment"]
+    assert "enough free space in /var/cache/apt/archives" in answer["comment"]
+    assert debian12.packages() == before
+    debian12.bed.run(["umount", archives], check=True)
+    assert "jq" in debian12.apply(packages=["jq"])["changes"]["packages"]
 
 
 def test_no_entry_that_could_be_widened(debian12):
