@@ -51,9 +51,9 @@ def test_salt_functions_that_are_called_exist(dom0):
             assert match[1] in loaded | {"top.enable"}, f"{page}:{line}: {match[1]}"
 
 
-# Headings of troubleshooting that are others' words: Linux', NVIDIA's, apt's, qubesd's.
+# Headings of troubleshooting that are others' words: Linux', NVIDIA's, apt's, dnf's, qubesd's.
 OTHERS = {"VFS: Unable to mount root fs", "No devices were found", "held broken packages",
-          "pci device", "not available"}  # fmt: skip
+          "pci device", "not available", "is filtered out by exclude filtering"}  # fmt: skip
 
 
 def test_messages_that_are_quoted_are_said():
