@@ -146,10 +146,10 @@ static int check_hidden(const struct qg_preflight_facts *facts, json_t *list, st
     if (!now || !names)
         return -1;
     if (json_array_size(next)) {
-        /* By port: YAML reads a bare address as a number. */
+        /* For the shell, and then for YAML, which reads a bare address as a number. */
         QG_AUTO_STR char *cure =
-            qg_text_format("in dom0: qubesctl state.single qvm_gpu.hidden card devices=%s",
-                           qg_value_get_text(facts->card, "port"));
+            qg_text_format("in dom0: qubesctl state.single qvm_gpu.hidden card devices=\"'%s'\"",
+                           address(facts->card));
         return cure ? add(list, "hidden", all ? warn : fail, cure, err,
                           "dom0's next boot does not hide %s (rd.qubes.hide_pci)", names)
                     : qg_err_oom(err);

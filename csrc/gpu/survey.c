@@ -183,6 +183,13 @@ const json_t *qg_survey_pick(const struct qg_survey *survey, const json_t *args,
         return qg_cards_pick(survey->cards, json_string_value(devices), force, err);
     if (json_is_array(devices))
         return pick_list(survey, devices, companions, force, err);
+    if (json_is_number(devices)) {
+        qg_err_set(err, QG_ERR_INVALID,
+                   "devices: %g is a number: write the device in quotes, YAML reads a bare 01:00.0 "
+                   "as one (on a command line: \"'01:00.0'\")",
+                   json_number_value(devices));
+        return NULL;
+    }
     qg_err_set(err, QG_ERR_INVALID, "devices: a text or a list of texts is expected, not a %s",
                qg_value_type_name(devices));
     return NULL;

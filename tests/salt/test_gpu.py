@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import subprocess
 import unicodedata
@@ -218,7 +219,7 @@ def follow(cure, sandbox, minion, wish):
         for slot, flag in (("00:02.0", "1"), ("01:00.0", "0")):
             (root / f"sys/bus/pci/devices/0000:{slot}/boot_vga").write_text(f"{flag}\n", "utf-8")
     elif cure.startswith("in dom0: qubesctl "):
-        (done,) = minion.call(*cure.split(" ")[3:]).values()
+        (done,) = minion.call(*shlex.split(cure)[3:]).values()
         assert done["result"] is True, done["comment"]
     elif cure == "reboot dom0":
         reboot(sandbox)
@@ -324,6 +325,7 @@ def test_preflight_of_a_wish_that_cannot_be(dom0):
         ({"device": "auto"}, "did you mean devices?"),
         ({"devices": [60.0]}, "quote 01:00.0"),
         ({"devices": {}}, "a text or a list of texts"),
+        ({"devices": 60.0}, "60 is a number: write the device in quotes"),
         ({"devices": []}, "the list names no card"),
         ({"memory": "much"}, "memory: a number"),
         ({"force": "no"}, "force: true or false"),
@@ -395,6 +397,16 @@ def test_hidden_tries_a_menu_again(dom0):
     done = call(sandbox, "hidden")
     assert done["result"] is True
     assert list(done["changes"]) == ["/boot/grub2/grub.cfg"]
+
+
+@pytest.mark.parametrize("name", ["r42-plain", "laptop-3d"])
+def test_hidden_as_preflight_writes_it(dom0, minion_for, name):
+    """The command goes through a shell and Salt's reading of YAML, whatever ports look like."""
+    sandbox = dom0(name)
+    cure = checks(sandbox)["hidden"]["cure"]
+    (done,) = minion_for(sandbox).call(*shlex.split(cure)[3:]).values()
+    assert done["result"] is True, done["comment"]
+    assert "rd.qubes.hide_pci=01:00.0" in (Path(sandbox.root) / "etc/default/grub").read_text()
 
 
 def test_hidden_refuses_the_display(dom0):
