@@ -20,12 +20,13 @@ int qg_boot_mkconfig(struct qg_task *task, const char *path, struct qg_err *err)
     return qg_task_must(task, argv, err);
 }
 
-static bool keeps_nouveau_away(struct qg_span line) {
+static bool keeps_nouveau_away(const struct qg_driver_facts *facts, struct qg_span line) {
     char text[4096];
     qg_span_copy(line, text, sizeof(text));
     for (const char *const *key = qg_nouveau_keys; *key; key++) {
         for (const char *const *item = qg_nouveau_items; *item; item++) {
-            if (!qg_cmdline_has_item(text, *key, *item, QG_CMDLINE_ALL))
+            if (qg_nouveau_item_matters(facts, *item) &&
+                !qg_cmdline_has_item(text, *key, *item, QG_CMDLINE_ALL))
                 return false;
         }
     }
@@ -34,8 +35,8 @@ static bool keeps_nouveau_away(struct qg_span line) {
 
 /* Looks at the kernel lines of a boot loader file that mean the kernel: *found counts them, *bad
  * those without the arguments. */
-static void count_lines(const char *text, const char *word, const char *kernel, unsigned *found,
-                        unsigned *bad) {
+static void count_lines(const struct qg_driver_facts *facts, const char *text, const char *word,
+                        const char *kernel, unsigned *found, unsigned *bad) {
     bool meant = kernel == NULL;
     struct qg_span line;
     while (qg_line_next(&text, &line)) {
@@ -45,7 +46,7 @@ static void count_lines(const char *text, const char *word, const char *kernel, 
         if (!meant && !memmem(rest.at, rest.length, kernel, strlen(kernel)))
             continue;
         ++*found;
-        *bad += !keeps_nouveau_away(rest);
+        *bad += !keeps_nouveau_away(facts, rest);
     }
 }
 
@@ -69,14 +70,14 @@ static int count_boot_lines(const struct qg_driver_job *job, unsigned *found, un
             continue;
         if (qg_host_read(host, path, &text, NULL, err) < 0)
             return -1;
-        count_lines(qg_buf_text(&text), "options", NULL, found, bad);
+        count_lines(job->facts, qg_buf_text(&text), "options", NULL, found, bad);
     }
     if (*found)
         return 0;
     QG_AUTO(buf) struct qg_buf config = {0};
     if (qg_host_read(host, job->facts->grub_out, &config, NULL, err) < 0)
         return -1;
-    count_lines(qg_buf_text(&config), "linux", job->facts->kernel, found, bad);
+    count_lines(job->facts, qg_buf_text(&config), "linux", job->facts->kernel, found, bad);
     return 0;
 }
 

@@ -422,6 +422,16 @@ static int read_release(struct qg_host *host, struct qg_driver_facts *out, struc
     return 0;
 }
 
+static int read_nova(struct qg_host *host, struct qg_driver_facts *out, struct qg_err *err) {
+    QG_AUTO_STR char *folder =
+        qg_text_format("/lib/modules/%s/kernel/drivers/gpu/nova-core", out->kernel);
+    QG_AUTO(names) char **names = folder ? qg_host_list(host, folder, err) : NULL;
+    if (!names)
+        return folder ? -1 : qg_err_oom(err);
+    out->has_nova = names[0] != NULL;
+    return 0;
+}
+
 bool qg_driver_starts_at_boot(struct qg_host *host) {
     return qg_host_exists(
         host, "/etc/systemd/system/multi-user.target.wants/nvidia-persistenced.service");
@@ -440,6 +450,8 @@ int qg_driver_facts_read(struct qg_host *host, const struct qg_driver_want *want
         return -1;
     if ((out->release.family == QG_FAMILY_FEDORA && read_fedora(host, out, err) < 0) ||
         (out->release.family == QG_FAMILY_DEBIAN && read_debian(host, out, err) < 0))
+        return -1;
+    if (read_nova(host, out, err) < 0)
         return -1;
     out->persistence = qg_driver_starts_at_boot(host);
     struct qg_err ignored = {0};

@@ -12,7 +12,11 @@
 #include <string.h>
 
 const char *const qg_nouveau_keys[] = {"rd.driver.blacklist", "modprobe.blacklist", NULL};
-const char *const qg_nouveau_items[] = {"nouveau", NULL};
+const char *const qg_nouveau_items[] = {"nouveau", "nova_core", NULL};
+
+bool qg_nouveau_item_matters(const struct qg_driver_facts *facts, const char *item) {
+    return facts->has_nova || strcmp(item, qg_nouveau_items[0]) == 0;
+}
 
 static const char dnf_conf[] = "/etc/dnf/dnf.conf";
 static const char kmod_macros[] = "/etc/rpm/macros.nvidia-kmod";
@@ -479,7 +483,7 @@ static int plan_module(const struct qg_driver_want *want, const struct qg_driver
 }
 
 /* Adds every argument to GRUB_CMDLINE_LINUX. New text or NULL. */
-static char *edit_grub(const char *text, struct qg_err *err) {
+static char *edit_grub(const struct qg_driver_facts *facts, const char *text, struct qg_err *err) {
     QG_AUTO_STR char *now = strdup(text);
     if (!now) {
         qg_err_oom(err);
@@ -487,6 +491,8 @@ static char *edit_grub(const char *text, struct qg_err *err) {
     }
     for (const char *const *key = qg_nouveau_keys; *key; key++) {
         for (const char *const *item = qg_nouveau_items; *item; item++) {
+            if (!qg_nouveau_item_matters(facts, *item))
+                continue;
             char *next = qg_grub_add_item(now, strlen(now), QG_GRUB_CMDLINE, *key, *item,
                                           QG_CMDLINE_ALL, err);
             if (!next)
@@ -498,7 +504,7 @@ static char *edit_grub(const char *text, struct qg_err *err) {
     return QG_STEAL(now);
 }
 
-static char *edit_entry(const char *text, struct qg_err *err) {
+static char *edit_entry(const struct qg_driver_facts *facts, const char *text, struct qg_err *err) {
     QG_AUTO_STR char *now = strdup(text);
     if (!now) {
         qg_err_oom(err);
@@ -506,6 +512,8 @@ static char *edit_entry(const char *text, struct qg_err *err) {
     }
     for (const char *const *key = qg_nouveau_keys; *key; key++) {
         for (const char *const *item = qg_nouveau_items; *item; item++) {
+            if (!qg_nouveau_item_matters(facts, *item))
+                continue;
             QG_AUTO(buf) struct qg_buf next = {0};
             if (qg_edit_boot_entry_add(now, *key, *item, &next, err) < 0)
                 return NULL;
@@ -523,7 +531,7 @@ static int nouveau_by_cmdline(const struct qg_driver_want *want,
                               const struct qg_driver_facts *facts, struct qg_driver_step *step,
                               struct qg_err *err) {
     const char *conf = qg_driver_file(facts, want->grub_conf);
-    QG_AUTO_STR char *edited = edit_grub(conf ? conf : "", err);
+    QG_AUTO_STR char *edited = edit_grub(facts, conf ? conf : "", err);
     if (!edited || add_edit(step, want->grub_conf, conf, edited, err) < 0)
         return -1;
     const char *path;
@@ -531,7 +539,7 @@ static int nouveau_by_cmdline(const struct qg_driver_want *want,
     json_object_foreach(facts->files, path, content) {
         if (!qg_text_starts(path, "/boot/loader/entries/"))
             continue;
-        QG_AUTO_STR char *entry = edit_entry(json_string_value(content), err);
+        QG_AUTO_STR char *entry = edit_entry(facts, json_string_value(content), err);
         if (!entry || add_edit(step, path, json_string_value(content), entry, err) < 0)
             return -1;
     }

@@ -67,4 +67,7 @@ int qg_changed_lines(const char *before, const char *after, json_t **old, json_t
 extern const char *const qg_nouveau_keys[];  /* NULL-terminated */
 extern const char *const qg_nouveau_items[]; /* NULL-terminated */
 
+/* nouveau always; its successor where the kernel has it. */
+bool qg_nouveau_item_matters(const struct qg_driver_facts *facts, const char *item);
+
 #endif

@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 const char *qg_verdict_name(enum qg_verdict_kind kind) {
     static const char *const names[] = {"works",    "loaded",   "missing",    "restart",
@@ -39,10 +40,15 @@ static const json_t *stray_card(const struct qg_driver_facts *facts) {
     return NULL;
 }
 
+/* nouveau or its successor: sysfs has the latter as NovaCore. */
+static bool is_nouveau(const char *driver) {
+    return driver && (strcmp(driver, "nouveau") == 0 || strncasecmp(driver, "nova", 4) == 0);
+}
+
 static const json_t *nouveau_card(const struct qg_driver_facts *facts) {
     const json_t *card = stray_card(facts);
     const char *driver = qg_value_get_text(card, "driver");
-    return driver && strcmp(driver, "nouveau") == 0 ? card : NULL;
+    return is_nouveau(driver) ? card : NULL;
 }
 
 static void judge_unloaded(const struct qg_driver_facts *facts, struct qg_verdict *out) {
@@ -52,8 +58,9 @@ static void judge_unloaded(const struct qg_driver_facts *facts, struct qg_verdic
         rule(out, QG_VERDICT_MISSING, "The NVIDIA driver is not installed for %s.", kernel);
     else if (nouveau)
         rule(out, QG_VERDICT_NOUVEAU,
-             "The driver %s is installed for %s, but nouveau holds the card %s: restart the qube.",
-             facts->module.version, kernel, qg_value_get_text(nouveau, "address"));
+             "The driver %s is installed for %s, but %s holds the card %s: restart the qube.",
+             facts->module.version, kernel, qg_value_get_text(nouveau, "driver"),
+             qg_value_get_text(nouveau, "address"));
     else if (!json_array_size(facts->cards))
         rule(out, QG_VERDICT_NO_CARD,
              "The driver %s is installed for %s; no NVIDIA card is attached to this qube.",
@@ -135,11 +142,10 @@ void qg_driver_judge(const struct qg_driver_facts *facts, bool nodes, struct qg_
     else if (!json_array_size(facts->cards))
         rule(out, QG_VERDICT_NO_CARD,
              "The driver %s is loaded, but no NVIDIA card is attached to this qube.", out->loaded);
-    else if (driver && strcmp(driver, "nouveau") == 0)
+    else if (is_nouveau(driver))
         rule(out, QG_VERDICT_NOUVEAU,
-             "The driver %s is loaded, but nouveau was first and holds the card %s: restart the "
-             "qube.",
-             out->loaded, qg_value_get_text(stray, "address"));
+             "The driver %s is loaded, but %s was first and holds the card %s: restart the qube.",
+             out->loaded, driver, qg_value_get_text(stray, "address"));
     else if (stray)
         rule(out, QG_VERDICT_UNBOUND,
              "The driver %s is loaded, but the card %s is not bound to it (%s): look into the "

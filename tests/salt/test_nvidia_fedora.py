@@ -359,6 +359,26 @@ def test_entries_of_a_boot_loader_that_keeps_them_get_the_arguments(fedora41):
     assert entry.read_text() == new
 
 
+def test_the_successor_of_nouveau_is_kept_away_too(fedora41):
+    """Where the kernel has it; what was written for it goes with the rest."""
+    before = fedora41.tree()
+    kernel = fedora41.facts["kernel"]
+    module = fedora41.root / f"lib/modules/{kernel}/kernel/drivers/gpu/nova-core/nova_core.ko.xz"
+    module.parent.mkdir(parents=True)
+    module.touch()
+    assert fedora41.apply("nvidia.nouveau_disabled")["result"] is True
+    (entry,) = (fedora41.root / "boot/loader/entries").glob("*.conf")
+    files = ["etc/default/grub", "boot/grub2/grub.cfg", str(entry.relative_to(fedora41.root))]
+    for text in map(fedora41.read, files):
+        for key in ("rd.driver.blacklist", "modprobe.blacklist"):
+            words = re.findall(rf"{key}=([\w,]+)", text)
+            assert {"nouveau", "nova_core"} <= set(",".join(words).split(","))
+    assert fedora41.apply("nvidia.nouveau_disabled")["changes"] == {}
+    assert fedora41.apply("nvidia.driver_removed")["result"] is True
+    module.unlink()
+    assert fedora41.tree() == before
+
+
 def test_no_room_for_packages(fedora):
     """Both dnf tell of other things, and so did we; with room again the next run gets through."""
     bed = fedora.bed

@@ -80,6 +80,8 @@ def test_who_holds_the_card(installed):
     assert "there are no /dev/nvidia* nodes" in comment()
     installed.bed.set_cards([Card(*CARD, driver="nouveau")])
     assert "nouveau was first and holds the card" in comment()
+    installed.bed.set_cards([Card(*CARD, driver="NovaCore")])
+    assert "NovaCore was first and holds the card" in comment()
     installed.bed.set_cards([Card(*CARD)])
     assert "is not bound to it (it has no driver)" in comment()
     installed.bed.set_loaded("1.2.3")
