@@ -310,6 +310,33 @@ def test_removed_keeps_what_others_need_by_now(debian12):
 
 
 @pytest.mark.slow_bed
+def test_a_kernel_of_its_own(debian12):
+    """A template that boots dom0's kernel gets the release's, and a menu that has it."""
+    reachable(debian12)
+    bed, kernel = debian12.bed, debian12.facts["kernel"]
+    bed.run(["dpkg", "-P", "linux-image-amd64", f"linux-image-{kernel}"], check=True)
+    (debian12.root / "boot/grub/grub.cfg").unlink()
+    before = bed.written()
+    answer = debian12.apply("nvidia.kernel_ready")
+    assert answer["result"] is False
+    assert "Missing packages: linux-image-amd64 linux-headers-amd64" in answer["comment"]
+    assert "There is no /boot/grub/grub.cfg." in answer["comment"]
+    dry = debian12.apply("nvidia.kernel_ready", test=True, install=True)
+    assert dry["result"] is None
+    assert bed.written() == before
+    done = debian12.apply("nvidia.kernel_ready", install=True)
+    assert done["result"] is True, done["comment"]
+    assert set(dry["changes"]["packages"]) <= set(done["changes"]["packages"])
+    assert dry["changes"]["files"] == done["changes"]["files"]
+    (image,) = (debian12.root / "boot").glob("vmlinuz-*")
+    assert f"linux\t/boot/{image.name} " in debian12.read("boot/grub/grub.cfg")
+    assert done["comment"].startswith(f"{image.name.removeprefix('vmlinuz-')} boots from this")
+    for body in ({}, {"install": True}):
+        again = debian12.apply("nvidia.kernel_ready", **body)
+        assert (again["result"], again["changes"]) == (True, {})
+
+
+@pytest.mark.slow_bed
 def test_debian12_from_nothing_to_a_module(debian12):
     reachable(debian12)
     answer = debian12.install(timeout=3600)
