@@ -99,6 +99,34 @@ static int warn_kept(struct qg_task *task, const json_t *kept, struct qg_err *er
                         : 0;
 }
 
+/* After a purge that failed: packages with a say in it (sudo, without a password for root) stay and
+ * are named. Anything of the driver's that stays is a failure. */
+static int look_who_refused(const struct undo *undo, const struct qg_host_result *result,
+                            struct qg_err *err) {
+    bool known;
+    QG_AUTO(json)
+    json_t *now = qg_packages_all(undo->task->host, QG_FAMILY_DEBIAN, &known, err);
+    QG_AUTO(buf) struct qg_buf names = {0};
+    size_t index;
+    json_t *name;
+    if (!now)
+        return -1;
+    json_array_foreach(undo->packages, index, name) {
+        const char *text = json_string_value(name);
+        if (known && !json_object_get(now, text))
+            continue;
+        if (!known || strstr(text, "nvidia"))
+            return qg_task_failed(undo->task, "dpkg --purge", result, err);
+        if (qg_buf_printf(&names, err, " %s", text) < 0)
+            return -1;
+    }
+    return names.length ? qg_report_warn(undo->task->report, err,
+                                         "left installed, since dpkg cannot remove them (the log "
+                                         "has its reasons):%s",
+                                         qg_buf_text(&names))
+                        : 0;
+}
+
 /* dpkg, not apt: it removes what is named and nothing else. What came as a dependency may since
  * be needed by others, such as a newer kernel: that stays. */
 static int remove_dpkg(const struct undo *undo, struct qg_err *err) {
@@ -120,7 +148,7 @@ static int remove_dpkg(const struct undo *undo, struct qg_err *err) {
         return 0;
     if (qg_task_run_names(undo->task, purge, undo->packages, &result, err) < 0)
         return -1;
-    return result.exit_code ? qg_task_failed(undo->task, "dpkg --purge", &result, err) : 0;
+    return result.exit_code ? look_who_refused(undo, &result, err) : 0;
 }
 
 /* rpm, not dnf: it removes what is named and nothing else, or says what needs it. */

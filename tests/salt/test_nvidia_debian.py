@@ -309,6 +309,24 @@ def test_removed_keeps_what_others_need_by_now(debian12):
     assert "non-free " not in debian12.read("etc/apt/sources.list")
 
 
+def test_removed_leaves_what_refuses_to_go(debian12):
+    """As sudo does, where root has no password; the rest is undone all the same."""
+    reachable(debian12)
+    before = debian12.read("etc/apt/sources.list")
+    debian12.apply(packages=["tree", "jq"])
+    prerm = debian12.root / "var/lib/dpkg/info/tree.prerm"
+    prerm.write_text("#!/bin/sh\necho refusing\nexit 1\n")
+    prerm.chmod(0o755)
+    removed = debian12.apply("nvidia.driver_removed")
+    assert removed["result"] is True, removed["comment"]
+    assert "dpkg cannot remove them (the log has its reasons): tree" in removed["comment"]
+    assert "refusing" in debian12.read(LOG) or "refusing" in removed["comment"]
+    assert "jq" in removed["changes"]["packages"]
+    assert "tree" not in removed["changes"]["packages"]
+    assert debian12.read("etc/apt/sources.list") == before
+    assert not (debian12.root / "var/lib/qvm-gpu").exists()
+
+
 @pytest.mark.slow_bed
 def test_a_kernel_of_its_own(debian12):
     """A template that boots dom0's kernel gets the release's, and a menu that has it."""
