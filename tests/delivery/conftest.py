@@ -73,3 +73,10 @@ def start(tmp_path_factory, salts):
             return ended
 
     return Machines
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory):
+    """A qubesd that nobody should ask."""
+    with Sandbox(folder=tmp_path_factory.mktemp("sandbox")) as sandbox:
+        yield sandbox

@@ -12,6 +12,7 @@ import json
 import shutil
 import subprocess
 import sys
+import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ EXTMODS = "var/cache/salt/minion/extmods"
 CORE = "_qvm_gpu_core.abi3.so"
 PILLAR_ROOTS = ("pillar", "user_pillar")
 DEADLINE = 420  # seconds for one Salt command; salt-ssh would retry for ever where something is amiss
-# As Qubes' packages configure dom0's minion.
+# As Qubes' packages configure dom0's minion, in f_defaults.conf.
 DOM0 = {
     "id": "dom0",
     "file_client": "local",
@@ -93,7 +94,9 @@ class Dom0:
         self.bed = bed
         self.root = bed.root
         show_salt(bed, salt, version)
-        self.write("etc/salt/minion", yaml.safe_dump({**DOM0, **UNMASKED[version]}))
+        defaults = {**DOM0, **UNMASKED[version]}
+        self.write("etc/salt/minion", "")
+        self.write("etc/salt/minion.d/f_defaults.conf", yaml.safe_dump(defaults))
         shutil.rmtree(self.root / "srv")  # the bed's packages; dom0 has nothing there but Salt's
         for folder in ("salt", "user_salt", *PILLAR_ROOTS):
             (self.root / "srv" / folder).mkdir(parents=True)
@@ -225,3 +228,10 @@ class Disposable:
             kind = next(k for k in ("thin", "ext_mods", "__salt.tmp") if path.name.startswith(k))
             found[kind] = path
         return found
+
+    def core_sent(self, kind: str) -> bytes:
+        """The extension in an archive that went to a target; there must be one."""
+        with tarfile.open(self.sent()[kind]) as tar:
+            found = {tar.extractfile(one).read() for one in tar if one.name.endswith(f"/{CORE}")}
+        assert len(found) == 1
+        return found.pop()

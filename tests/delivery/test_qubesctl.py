@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import tarfile
 from types import SimpleNamespace
 
 import pytest
@@ -55,20 +54,6 @@ def size(archive):
     return archive.stat().st_size if archive else 0
 
 
-def files_of(archive):
-    with tarfile.open(archive) as tar:
-        return {
-            one.name: tar.extractfile(one).read() for one in tar.getmembers() if one.isfile()
-        }
-
-
-def core_in(archive):
-    """The extension in an archive that went to the target; there must be one."""
-    found = {data for name, data in files_of(archive).items() if name.endswith(f"/{CORE}")}
-    assert len(found) == 1
-    return found.pop()
-
-
 def plain(value):
     """Only what survives the way back: anything else arrives as its repr."""
     if isinstance(value, dict):
@@ -99,8 +84,8 @@ def test_the_driver_is_planned_in_the_target(way, srv):
     assert done.stdout.isascii()
     assert way.bed.hash_tree(SALTS_OWN) == before
     sent = way.disposable.sent()
-    assert core_in(sent["ext_mods"]) == (srv / "_modules" / CORE).read_bytes()
-    assert core_in(sent["__salt.tmp"]) == (srv / "_modules" / CORE).read_bytes()
+    assert way.disposable.core_sent("ext_mods") == (srv / "_modules" / CORE).read_bytes()
+    assert way.disposable.core_sent("__salt.tmp") == (srv / "_modules" / CORE).read_bytes()
     grown = size(sent["ext_mods"]) - way.without
     print(f"{grown} bytes of modules, {size(sent['__salt.tmp'])} of states with them")
     assert 100_000 < grown < LIMIT

@@ -68,10 +68,11 @@ class Minion:
         root: Path | None = None,
         id: str = "dom0",
         version: str = "3006",
+        program: Path | None = None,
         options: dict[str, Any] | None = None,
     ) -> None:
         self.folder = folder
-        self.version = version
+        self.program = program or salt_call_of(version)
         self.environment = {k: v for k, v in os.environ.items() if k != "QUBESD_SOCKET"}
         self.environment["LC_ALL"] = "C.UTF-8"
         if socket:
@@ -114,7 +115,7 @@ class Minion:
     def run(self, *words: str, environment: dict[str, str] | None = None):
         """salt-call with these words; the finished process, output as text."""
         command = [
-            str(salt_call_of(self.version)), "--local", "-c", str(self.folder / "conf"),
+            str(self.program), "--local", "-c", str(self.folder / "conf"),
             "--out", "json", "--out-indent=-1", "-l", "error", *words,
         ]  # fmt: skip
         return subprocess.run(
