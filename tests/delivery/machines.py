@@ -22,7 +22,7 @@ import yaml
 REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPOSITORY))
 
-from tests.beds.beds import Bed, BedUnavailable, Result
+from tests.beds.beds import Bed, BedUnavailable, Card, Result
 from tests.beds.mounts import mount
 
 VERSIONS = ("3006", "3008")
@@ -30,7 +30,9 @@ VENVS = {"3006": Path(sys.prefix), "3008": REPOSITORY / ".venv-3008"}
 EXTMODS = "var/cache/salt/minion/extmods"
 CORE = "_qvm_gpu_core.abi3.so"
 PILLAR_ROOTS = ("pillar", "user_pillar")
-DEADLINE = 420  # seconds for one Salt command; salt-ssh would retry for ever where something is amiss
+DEADLINE = (
+    420  # seconds for one Salt command; salt-ssh would retry for ever where something is amiss
+)
 # As Qubes' packages configure dom0's minion, in f_defaults.conf.
 DOM0 = {
     "id": "dom0",
@@ -50,6 +52,15 @@ for file; do
 done
 exec /usr/bin/scp "$@"
 """
+
+
+def plain(value: Any) -> bool:
+    """Only what survives the way back: anything else arrives as its repr."""
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and plain(each) for key, each in value.items())
+    if isinstance(value, list):
+        return all(plain(each) for each in value)
+    return value is None or isinstance(value, (bool, int, float)) or "object at" not in value
 
 
 def salt_alone(version: str, folder: Path) -> Path:
@@ -235,3 +246,6 @@ class Disposable:
             found = {tar.extractfile(one).read() for one in tar if one.name.endswith(f"/{CORE}")}
         assert len(found) == 1
         return found.pop()
+
+
+__all__ = ["Bed", "BedUnavailable", "Card", "Disposable", "Dom0", "plain", "salt_alone"]

@@ -84,6 +84,7 @@ def test_a_copy_with_the_drop_in_survives(version, start, srv):
         assert highstate(lay_out(go, version, srv, copied)) == set()
 
 
+@pytest.mark.slow_bed
 def test_a_copy_in_user_salt_survives(version, start, srv):
     with start() as go:
         assert len(highstate(lay_out(go, version, srv, for_users))) == 9

@@ -29,7 +29,15 @@ def packages(srv):
     return REPOSITORY / "dist"
 
 
-@pytest.mark.parametrize("name", WAYS)
+@pytest.mark.parametrize(
+    ("version", "name"),
+    [
+        ("3006", "fedora41"),
+        ("3008", "debian12"),
+        pytest.param("3008", "fedora41", marks=pytest.mark.slow_bed),
+        pytest.param("3006", "debian12", marks=pytest.mark.slow_bed),
+    ],
+)
 def test_scripts_sync_and_clean_up(version, name, start, packages, srv):
     """Salt's list of files is not believed, though it is new; what Python compiled goes, too."""
     pattern, install, remove = WAYS[name]

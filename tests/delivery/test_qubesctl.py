@@ -6,7 +6,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
-from machines import CORE
+from machines import CORE, plain
 
 # A state of the user's own that asks for the formula's settings, and for the pillar itself.
 MINE = """
@@ -54,15 +54,6 @@ def size(archive):
     return archive.stat().st_size if archive else 0
 
 
-def plain(value):
-    """Only what survives the way back: anything else arrives as its repr."""
-    if isinstance(value, dict):
-        return all(isinstance(key, str) and plain(each) for key, each in value.items())
-    if isinstance(value, list):
-        return all(plain(each) for each in value)
-    return value is None or (isinstance(value, (bool, int, float, str)) and "object at" not in str(value))
-
-
 def test_dom0_hands_over_what_it_has(way, srv):
     assert {path.name for path in way.folder.iterdir()} == {
         "salt", "user_salt", "_extmods", "master", "pillar",
@@ -99,6 +90,7 @@ def test_its_status_is_plain_data(way):
     assert plain(status)
 
 
+@pytest.mark.slow_bed
 def test_qvm_says_no_in_a_target(way):
     """At once, and with the reason: there is no qubesd."""
     done = way.disposable.salt_ssh("gpu", "qvm.check", "gpu")
