@@ -21,6 +21,15 @@ import json, sys
 import saltext.qvm_gpu as package
 from saltext.qvm_gpu import _core
 assert package.__version__ and _core.__file__.startswith(sys.argv[1]), _core.__file__
+run = _core.Run(socket=None, qrexec=False, root=None, record_dir=None, timeout=0, log=None)
+answer = run.call("qvm_gpu.map", {"over": {"prefs": {"standalone_name": "here"}}}, False)
+assert answer["data"]["prefs"]["standalone_name"] == "here", answer
+try:
+    run.call("qvm.exists", {"name": 5, "nonsense": object()}, False)
+except TypeError:
+    pass
+else:
+    raise AssertionError("an object is no argument")
 print(json.dumps(sorted(_core.functions())))
 """
 
