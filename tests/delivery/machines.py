@@ -216,15 +216,15 @@ class Disposable:
             }
         (self.root / "etc/salt/roster").write_text(yaml.safe_dump(roster))
 
-    def salt_ssh(self, *words: str) -> Result:
+    def salt_ssh(self, *words: str, limit: int = DEADLINE) -> Result:
         """Run salt-ssh as `qubesctl` does, with a timeout of its own."""
         path = "/usr/lib/qubes-vm-connector/ssh-wrapper:/usr/sbin:/usr/bin:/sbin:/bin"
-        command = ["timeout", str(DEADLINE - 20), "salt-ssh", "-w", *words]
-        return self.bed.run(command, env={"PATH": path}, timeout=DEADLINE)
+        command = ["timeout", str(limit), "salt-ssh", "-w", *words]
+        return self.bed.run(command, env={"PATH": path}, timeout=limit + 20)
 
-    def ask(self, target: str, *words: str) -> Any:
+    def ask(self, target: str, *words: str, limit: int = DEADLINE) -> Any:
         """What a function answered in the target, or in all of them for `*`."""
-        done = self.salt_ssh("--out=json", "--static", target, *words)
+        done = self.salt_ssh("--out=json", "--static", target, *words, limit=limit)
         try:
             answer = json.loads(done.stdout)
             return answer if target == "*" else answer[target]

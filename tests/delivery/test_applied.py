@@ -9,6 +9,7 @@ import hashlib
 import pytest
 from test_nvidia_killed import offer_small_driver
 
+LONG = 1500  # seconds: the headers and a compiler are downloaded the first time
 pytestmark = pytest.mark.slow_bed
 DRIVER = """Package: nvidia-driver
 Version: 999.1-1
@@ -43,7 +44,7 @@ def test_the_driver_is_installed_by_salt_ssh(start, srv, tmp_path):
         offer_driver(bed)
         with bed.sshd() as target:
             disposable.receive(dom0.hand_over(tmp_path / "folder", ["gpu"]), {"gpu": target})
-            (first,) = disposable.ask("gpu", "state.apply", "nvidia-driver").values()
+            (first,) = disposable.ask("gpu", "state.apply", "nvidia-driver", limit=LONG).values()
             assert first["result"] is True, first["comment"]
             assert "nvidia-kernel-dkms" in first["changes"]["packages"]
             status = disposable.ask("gpu", "nvidia.status")
