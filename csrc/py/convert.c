@@ -47,9 +47,11 @@ static json_t *float_in(PyObject *object) {
 
 static json_t *list_in(PyObject *object, int depth) {
     QG_AUTO(json) json_t *out = or_memory_error(json_array());
+    if (!out)
+        return NULL;
     QG_AUTO(py)
     PyObject *items = PySequence_List(object); /* a copy: converting may run Python code */
-    if (!out || !items)
+    if (!items)
         return NULL;
     for (Py_ssize_t i = 0; i < PyList_Size(items); i++) {
         json_t *value = convert_at(PyList_GetItem(items, i), depth + 1);
@@ -83,9 +85,11 @@ static int pair_in(json_t *out, PyObject *pair, int depth) {
 
 static json_t *mapping_in(PyObject *object, int depth) {
     QG_AUTO(json) json_t *out = or_memory_error(json_object());
+    if (!out)
+        return NULL; /* no Python code may run with an exception set */
     QG_AUTO(py) PyObject *view = PyObject_CallMethod(object, "items", NULL);
     QG_AUTO(py) PyObject *items = view ? PySequence_List(view) : NULL;
-    if (!out || !items)
+    if (!items)
         return NULL;
     for (Py_ssize_t i = 0; i < PyList_Size(items); i++)
         if (pair_in(out, PyList_GetItem(items, i), depth) < 0)
@@ -134,12 +138,14 @@ static PyObject *list_out(const json_t *value) {
 
 static PyObject *mapping_out(const json_t *value) {
     QG_AUTO(py) PyObject *dict = PyDict_New();
+    if (!dict)
+        return NULL;
     const char *key;
     json_t *item;
     json_object_foreach(qg_value_mutable(value), key, item) {
         QG_AUTO(py) PyObject *name = PyUnicode_FromString(key);
         QG_AUTO(py) PyObject *object = name ? qg_convert_out(item) : NULL;
-        if (!dict || !object || PyDict_SetItem(dict, name, object) < 0)
+        if (!object || PyDict_SetItem(dict, name, object) < 0)
             return NULL;
     }
     return QG_STEAL(dict);

@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A process with nothing in it but the core, failing.c preloaded and a sandbox beside it.
+
+``binding.py leaks FOLDER ROUNDS MINUTES`` repeats every case, ``binding.py memory FOLDER MOST
+MINUTES`` lets every allocation of every case fail (at most MOST of a call, evenly spread; 0: all).
+Prints one JSON object a case.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from cases import CALLS, ODD, WRITING, Call, attributes, furnish
+from saltext.qvm_gpu import _core
+from saltext.qvm_gpu.sandbox import Sandbox
+
+libc = ctypes.CDLL(None)
+WARM = 30  # rounds until nothing is made lazily any more
+
+
+class Watch:
+    """What is held now: blocks of C, objects of Python, memory, descriptors, children."""
+
+    def __init__(self) -> None:
+        for name in (b"_core.abi3", b"libjansson", b"libyaml"):
+            libc.failing_watch(name)
+
+    @staticmethod
+    def held() -> dict[str, int]:
+        gc.collect()
+        with open("/proc/self/statm", encoding="ascii") as file:
+            pages = int(file.read().split()[1])
+        return {
+            "blocks": libc.failing_live(),
+            "objects": sys.getallocatedblocks(),
+            "kib": pages * os.sysconf("SC_PAGESIZE") // 1024,
+            "descriptors": len(os.listdir("/proc/self/fd")),
+        }
+
+
+class World:
+    """A sandbox and its furnished root, told to nobody else."""
+
+    def __init__(self, folder: Path) -> None:
+        self.sandbox = Sandbox(folder=folder, root=True).start()
+        assert self.sandbox.root
+        furnish(self.sandbox.root)
+        self.sandbox.snapshot()
+        self.records = folder / "records"
+        self.lines: list[str] = []
+
+    def run(self) -> Any:
+        """A fresh run, as each execution function and each state of a new salt-call has."""
+        return _core.Run(
+            socket=self.sandbox.socket, root=str(self.sandbox.root), record_dir=str(self.records),
+            timeout=20, log=self.log,
+        )  # fmt: skip
+
+    def log(self, level: int, line: str) -> None:
+        """Somebody listens."""
+        assert level in (10, 20, 30) and line
+
+    def call(self, call: Call) -> Any:
+        function, arguments, dry = call
+        return self.run().call(function, arguments, dry)
+
+
+def rounds_of(world: World) -> dict[str, tuple[int, Callable[[], Any]]]:
+    """Case > (what its rounds are divided by, a round)."""
+    def in_turn(calls: list[Call]) -> Callable[[], Any]:
+        def each() -> None:
+            for call in calls:
+                world.call(call)
+        return each
+
+    out = {name: (1, in_turn(calls)) for name, calls in CALLS.items()}
+    out |= {name: (1, each) for name, each in attributes(world.run).items()}
+    return out | {name: (20, in_turn(calls)) for name, calls in WRITING.items()}
+
+
+def leaks(world: World, rounds: int, has_time: Callable[[], bool]) -> Iterator[dict[str, Any]]:
+    """Each case, and how much more is held after its rounds than after a tenth of them."""
+    watch = Watch()
+    for name, (divisor, each) in rounds_of(world).items():
+        if not has_time():
+            return
+        for _ in range(WARM):
+            each()
+        wanted = max(rounds // divisor, WARM)
+        done = 0
+        before = watch.held()
+        while done < wanted and has_time():
+            each()
+            done += 1
+            if done == wanted // 10:
+                before = watch.held()
+            if done % 1000 == 0:  # the log would fill the disk
+                os.truncate(world.sandbox.log_path, 0)
+        after = watch.held()
+        grown = {what: after[what] - before[what] for what in after}
+        yield {"case": name, "rounds": done, "grown": grown}
+
+
+def judged(call: Callable[[], Any], whole: Any) -> str:
+    """How a call that was starved ended; MemoryError, an answer that says so, or the whole one."""
+    try:
+        answer = call()
+    except MemoryError:
+        return "MemoryError"
+    except BaseException as problem:
+        return f"wrong: {type(problem).__name__}: {problem}"
+    if answer == whole:
+        return "done without"
+    if isinstance(answer, dict) and answer.get("result") is False:
+        if "out of memory" in answer["comment"]:
+            return "said so"
+    return f"wrong: {str(answer)[:300]}"
+
+
+def starve(world: World, call: Callable[[], Any], most: int) -> dict[str, Any]:
+    """Every allocation of the call, or an even spread of them, fails once."""
+    whole = call()
+    for _ in range(3):
+        whole = call()
+    made = libc.failing_made()
+    call()
+    total = libc.failing_made() - made
+    step = max(1, -(-total // most)) if most else 1
+    cases: dict[str, int] = {}
+    wrong = []
+    nth = 1 + (total % step if step > 1 else 0)
+    while True:
+        fds, blocks = len(os.listdir("/proc/self/fd")), libc.failing_live()
+        libc.failing_arm(ctypes.c_ulong(nth), nth % 3 > 0)
+        verdict = judged(call, whole)
+        struck = libc.failing_struck()
+        libc.failing_arm(ctypes.c_ulong(0), 0)
+        if not struck:
+            break
+        kind = verdict.partition(":")[0]
+        cases[kind] = cases.get(kind, 0) + 1
+        if kind == "wrong":
+            wrong.append(f"{nth}: {verdict}")
+        if libc.failing_live() != blocks:
+            wrong.append(f"{nth}: {libc.failing_live() - blocks} blocks are lost, {verdict}")
+        if len(os.listdir("/proc/self/fd")) != fds:
+            wrong.append(f"{nth}: descriptors are lost, {verdict}")
+        nth += step
+    if call() != whole:
+        wrong.append("another answer afterwards")
+    return {"allocations": total, "cases": cases, "wrong": wrong[:10]}
+
+
+def memory(world: World, most: int, has_time: Callable[[], bool]) -> Iterator[dict[str, Any]]:
+    """Each case under want of memory."""
+    Watch()
+    for name, calls in CALLS.items():
+        for call in calls:
+            if not has_time():
+                return
+            yield {"case": name, **starve(world, lambda: world.call(call), most)}
+    for name, plain in {
+        "functions": _core.functions,
+        "Run": lambda: world.run() and None,
+        "Run.call": lambda: world.run().call("qvm_gpu.map", {"over": {"prefs": ODD}}),
+    }.items():
+        yield {"case": name, **starve(world, plain, most)}
+
+
+def main() -> None:
+    mode, folder, number, minutes = sys.argv[1:]
+    end = time.monotonic() + float(minutes) * 60
+    world = World(Path(folder))
+    try:
+        part = {"leaks": leaks, "memory": memory}[mode]
+        for line in part(world, int(number), lambda: time.monotonic() < end):
+            print(json.dumps(line), flush=True)
+    finally:
+        world.sandbox.stop()
+
+
+if __name__ == "__main__":
+    main()
