@@ -57,6 +57,10 @@ int qg_err_oom(struct qg_err *err) {
     return -1;
 }
 
+int qg_err_pass_oom(struct qg_err *err, const struct qg_err *problem) {
+    return problem->kind == QG_ERR_OOM ? qg_err_oom(err) : 0;
+}
+
 int qg_err_qubesd(struct qg_err *err, const char *exc_type, const char *text) {
     if (!err || err->kind != QG_ERR_NONE)
         return -1;

@@ -47,6 +47,10 @@ int qg_err_errno(struct qg_err *err, const char *format, ...) QG_PRINTF(2, 3);
 /* Out of memory, without formatting anything that could need memory. Returns -1. */
 int qg_err_oom(struct qg_err *err);
 
+/* For what may stay unknown: problem is of no matter unless memory ran out, which nobody may go on
+ * without. Then -1 with err set, else 0. */
+int qg_err_pass_oom(struct qg_err *err, const struct qg_err *problem);
+
 /* qubesd's own exception; type and text are copied with control characters replaced. Returns -1. */
 int qg_err_qubesd(struct qg_err *err, const char *exc_type, const char *text);
 

@@ -2,6 +2,7 @@
 #include "doc/kernel_cmdline.h"
 
 #include "base/buf.h"
+#include "base/text.h"
 
 #include <stdint.h>
 #include <stdlib.h>
@@ -335,8 +336,9 @@ static int append_items(const struct script *line, size_t at, size_t end, json_t
                         struct qg_err *err) {
     for (; at < end; at++) {
         size_t stop = item_end(line->pieces, at, end);
-        json_t *item = stop > at ? json_stringn(line->text + at, stop - at) : NULL;
-        if (item && qg_value_append_take(out, item, err) < 0)
+        size_t length = stop - at;
+        if (length && qg_text_is_utf8(line->text + at, length) &&
+            qg_value_append_take(out, json_stringn_nocheck(line->text + at, length), err) < 0)
             return -1;
         at = stop;
     }
@@ -361,29 +363,40 @@ json_t *qg_cmdline_items(const char *line, const char *key, enum qg_cmdline_many
     return QG_STEAL(out);
 }
 
-bool qg_cmdline_has_item(const char *line, const char *key, const char *item,
-                         enum qg_cmdline_many many) {
-    QG_AUTO(json) json_t *items = qg_cmdline_items(line, key, many, NULL);
+/* Whether item is one of the items to *found. */
+static int find_item(const char *line, const char *key, const char *item, enum qg_cmdline_many many,
+                     bool *found, struct qg_err *err) {
+    *found = false;
+    QG_AUTO(json) json_t *items = qg_cmdline_items(line, key, many, err);
     size_t index;
     json_t *known;
     json_array_foreach(items, index, known) {
-        if (strcmp(json_string_value(known), item) == 0)
-            return true;
+        *found = *found || strcmp(json_string_value(known), item) == 0;
     }
-    return false;
+    return items ? 0 : -1;
+}
+
+static int find_word(const char *line, const char *wanted, bool *found, struct qg_err *err) {
+    *found = false;
+    QG_AUTO(script) struct script script = {0};
+    if (scan_line(&script, line, err) < 0)
+        return -1;
+    struct word word;
+    size_t length = strlen(wanted);
+    for (size_t at = 0; !*found && next_word(script.pieces, &at, script.piece_count, &word);)
+        *found = pieces_equal(script.pieces, word.first, word.last, wanted, length);
+    return 0;
+}
+
+bool qg_cmdline_has_item(const char *line, const char *key, const char *item,
+                         enum qg_cmdline_many many) {
+    bool found;
+    return find_item(line, key, item, many, &found, NULL) == 0 && found;
 }
 
 bool qg_cmdline_has_word(const char *line, const char *wanted) {
-    QG_AUTO(script) struct script script = {0};
-    if (scan_line(&script, line, NULL) < 0)
-        return false;
-    struct word word;
-    size_t length = strlen(wanted);
-    for (size_t at = 0; next_word(script.pieces, &at, script.piece_count, &word);) {
-        if (pieces_equal(script.pieces, word.first, word.last, wanted, length))
-            return true;
-    }
-    return false;
+    bool found;
+    return find_word(line, wanted, &found, NULL) == 0 && found;
 }
 
 /* Adds what the assignment is worth to out; before is the variable's earlier value. */
@@ -505,10 +518,13 @@ static char *with_word(const struct script *script, const char *word, struct qg_
     return inserted(script, item->end, qg_buf_text(&joined), err);
 }
 
-/* True where the line has the word, or (key not NULL) the item. */
-static bool holds(const char *line, const char *key, const char *wanted,
-                  enum qg_cmdline_many many) {
-    return key ? qg_cmdline_has_item(line, key, wanted, many) : qg_cmdline_has_word(line, wanted);
+/* Whether the line has the word, or (key not NULL) the item. What cannot be scanned has neither. */
+static int holds(const char *line, const char *key, const char *wanted, enum qg_cmdline_many many,
+                 bool *found, struct qg_err *err) {
+    struct qg_err problem = {0};
+    int status = key ? find_item(line, key, wanted, many, found, &problem)
+                     : find_word(line, wanted, found, &problem);
+    return status < 0 ? qg_err_pass_oom(err, &problem) : 0;
 }
 
 /* Passes an edited text on where the edit does what it is for: behind a quote that the kernel waits
@@ -517,11 +533,12 @@ static char *checked_take(char *text, const char *variable, const char *key, con
                           enum qg_cmdline_many many, struct qg_err *err) {
     QG_AUTO_STR char *owned = text;
     QG_AUTO_STR char *line = owned ? qg_grub_get(owned, strlen(owned), variable, NULL, err) : NULL;
-    if (line && holds(line, key, wanted, many))
+    bool held;
+    if (!line || holds(line, key, wanted, many, &held, err) < 0)
+        return NULL;
+    if (held)
         return QG_STEAL(owned);
-    if (line)
-        qg_err_set(err, QG_ERR_INVALID, "%s is '%.200s': nothing can be added to that", variable,
-                   line);
+    qg_err_set(err, QG_ERR_INVALID, "%s is '%.200s': nothing can be added to that", variable, line);
     return NULL;
 }
 
@@ -533,7 +550,10 @@ char *qg_grub_add_word(const char *text, size_t length, const char *variable, co
     QG_AUTO_STR char *value = value_of(&script, err);
     if (!value)
         return NULL;
-    if (qg_cmdline_has_word(value, word))
+    bool held;
+    if (holds(value, NULL, word, QG_CMDLINE_ALL, &held, err) < 0)
+        return NULL;
+    if (held)
         return unchanged(&script, err);
     return checked_take(with_word(&script, word, err), variable, NULL, word, QG_CMDLINE_ALL, err);
 }
@@ -583,7 +603,10 @@ char *qg_grub_add_item(const char *text, size_t length, const char *variable, co
     QG_AUTO_STR char *value = value_of(&script, err);
     if (!value)
         return NULL;
-    if (qg_cmdline_has_item(value, key, item, many))
+    bool held;
+    if (holds(value, key, item, many, &held, err) < 0)
+        return NULL;
+    if (held)
         return unchanged(&script, err);
     return checked_take(with_item(&script, key, item, err), variable, key, item, many, err);
 }
@@ -669,7 +692,8 @@ static char *shortened(const struct script *script, const bool *drop, const char
     QG_AUTO_STR char *line = reads_as_kept(script, drop, out, &broken)
                                  ? qg_grub_get(out, strlen(out), script->variable, NULL, &broken)
                                  : NULL;
-    if (line && !holds(line, key, wanted, QG_CMDLINE_ALL))
+    bool held = true;
+    if (line && holds(line, key, wanted, QG_CMDLINE_ALL, &held, &broken) == 0 && !held)
         return QG_STEAL(out);
     if (broken.kind == QG_ERR_OOM)
         qg_err_oom(err);

@@ -150,13 +150,20 @@ const char *qg_value_type_name(const json_t *value) {
     return "null";
 }
 
+json_t *qg_value_copy(const json_t *value, struct qg_err *err) {
+    if (!value)
+        return NULL;
+    QG_AUTO(json) json_t *copy = json_deep_copy(value);
+    return or_oom(json_equal(copy, value) ? QG_STEAL(copy) : NULL, err);
+}
+
 static json_t *merge_at(const json_t *base, const json_t *over, int depth, struct qg_err *err);
 
 /* A fresh copy of one value, objects through merge_at so that the depth is checked. */
 static json_t *copy_at(const json_t *value, int depth, struct qg_err *err) {
     if (json_is_object(value))
         return merge_at(NULL, value, depth, err);
-    return or_oom(json_deep_copy(value), err);
+    return qg_value_copy(value, err);
 }
 
 static json_t *merge_at(const json_t *base, const json_t *over, int depth, struct qg_err *err) {

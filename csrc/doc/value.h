@@ -60,6 +60,10 @@ const char *qg_value_type_name(const json_t *value);
  * already (nearly always), else a copy. New reference; NULL when out of memory. */
 json_t *qg_value_clean(const json_t *value, struct qg_err *err) QG_MUST_CHECK;
 
+/* Deep copy of a value; NULL where value is NULL or memory runs out. (jansson's own leaves out what
+ * it could not copy.) */
+json_t *qg_value_copy(const json_t *value, struct qg_err *err) QG_MUST_CHECK;
+
 /* Deep copy of base with over merged in: mappings key by key, everything else replaced. Either may
  * be NULL (nothing). Owned by the caller; NULL on failure. */
 json_t *qg_value_merge(const json_t *base, const json_t *over, struct qg_err *err) QG_MUST_CHECK;

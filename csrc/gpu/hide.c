@@ -212,7 +212,7 @@ static int run_state(struct qg_run *run, const json_t *args, bool is_hide, struc
     if (qg_args_check(args, is_hide ? "hidden" : "shown", keys, err) < 0 ||
         qg_survey_take(run, &survey, NULL, err) < 0)
         return -1;
-    QG_AUTO(json) json_t *wanted = json_copy(qg_value_mutable(args));
+    QG_AUTO(json) json_t *wanted = qg_value_copy(args, err);
     if (!wanted)
         return qg_err_oom(err);
     if (!is_hide && qg_value_set_take(wanted, "force", json_true(), err) < 0)

@@ -74,7 +74,7 @@ static int plan_stop(struct qg_plan *plan, struct qg_qube *qube, bool force, str
 static int plan_unassign(struct qg_plan *plan, struct qg_qube *qube, const json_t *assignment,
                          struct qg_err *err) {
     QG_AUTO(json) json_t *extra = qg_value_object(err);
-    if (!extra || qg_value_set_take(extra, "device", json_deep_copy(assignment), err) < 0)
+    if (!extra || qg_value_set_take(extra, "device", qg_value_copy(assignment, err), err) < 0)
         return -1;
     struct qg_step *step =
         qg_plan_add(plan, QG_STEP_UNASSIGN, qube, "pci", NULL, QG_STEAL(extra), err);
@@ -94,7 +94,7 @@ static int plan_release(struct qg_run *run, const json_t *card, const char *name
         return qg_err_oom(err);
     if (qg_run_observe(run, name, &want, false, test, &qube, err) < 0)
         return -1;
-    QG_AUTO(json) json_t *now = json_deep_copy(qg_qube_assignments(&qube, "pci"));
+    QG_AUTO(json) json_t *now = qg_value_copy(qg_qube_assignments(&qube, "pci"), err);
     size_t i;
     json_t *assignment;
     bool first = true;

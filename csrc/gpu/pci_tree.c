@@ -85,65 +85,95 @@ struct qg_pci_device *qg_pci_tree_add(struct qg_pci_tree *tree, const char *bdf,
 }
 
 /* The content of folder/name, empty where it cannot be read: not known is an answer here. */
-static void read_file(struct qg_host *host, const char *folder, const char *name,
-                      struct qg_buf *out) {
+static int read_file(struct qg_host *host, const char *folder, const char *name, struct qg_buf *out,
+                     struct qg_err *err) {
     QG_AUTO_STR char *path = qg_text_format("%s/%s", folder, name);
+    if (!path)
+        return qg_err_oom(err);
     bool found;
-    if (path && qg_host_read(host, path, out, &found, NULL) < 0)
+    struct qg_err problem = {0};
+    if (qg_host_read(host, path, out, &found, &problem) < 0)
         qg_buf_fini(out);
+    return qg_err_pass_oom(err, &problem);
 }
 
-/* The number in folder/name, as `0x10de` or `1`; false where there is none. */
-static bool read_number(struct qg_host *host, const char *folder, const char *name, uint64_t *out) {
+/* The number in folder/name, as `0x10de` or `1`, to *out; left as it is where there is none. */
+static int read_number(struct qg_host *host, const char *folder, const char *name, uint64_t most,
+                       uint64_t *out, struct qg_err *err) {
     QG_AUTO(buf) struct qg_buf text = {0};
-    read_file(host, folder, name, &text);
+    if (read_file(host, folder, name, &text, err) < 0)
+        return -1;
     if (!text.length)
-        return false;
+        return 0;
     text.data[strcspn(text.data, "\n")] = '\0';
-    return qg_text_to_hex(text.data, out);
-}
-
-static uint32_t read_id(struct qg_host *host, const char *folder, const char *name,
-                        uint32_t fallback) {
     uint64_t number;
-    return read_number(host, folder, name, &number) && number <= UINT32_MAX ? (uint32_t)number
-                                                                            : fallback;
+    if (qg_text_to_hex(text.data, &number) && number <= most)
+        *out = number;
+    return 0;
 }
 
-/* The last part of the link folder/name; NULL where there is none. */
-static char *read_link(struct qg_host *host, const char *folder, const char *name) {
+/* The last part of the link folder/name to *out; NULL where there is none. */
+static int read_link(struct qg_host *host, const char *folder, const char *name, char **out,
+                     struct qg_err *err) {
     QG_AUTO_STR char *path = qg_text_format("%s/%s", folder, name);
-    char *target = path ? qg_host_link_name(host, path, NULL) : NULL;
-    if (target)
-        qg_text_clean(target);
-    return target;
+    if (!path)
+        return qg_err_oom(err);
+    struct qg_err problem = {0};
+    *out = qg_host_link_name(host, path, &problem);
+    if (*out)
+        qg_text_clean(*out);
+    return qg_err_pass_oom(err, &problem);
 }
 
-static int read_group(struct qg_host *host, const char *folder) {
-    QG_AUTO_STR char *name = read_link(host, folder, "iommu_group");
+static int read_group(struct qg_host *host, const char *folder, int *out, struct qg_err *err) {
+    QG_AUTO_STR char *name = NULL;
+    if (read_link(host, folder, "iommu_group", &name, err) < 0)
+        return -1;
     int64_t number;
-    return name && qg_text_to_int(name, &number) && number >= 0 && number <= INT32_MAX ? (int)number
-                                                                                       : -1;
+    bool known = name && qg_text_to_int(name, &number) && number >= 0 && number <= INT32_MAX;
+    *out = known ? (int)number : -1;
+    return 0;
+}
+
+/* The numbers that have files of their own; what the configuration space says where they have not.
+ */
+static int read_ids(struct qg_host *host, const char *folder, struct qg_pci_device *device,
+                    struct qg_err *err) {
+    uint64_t vendor = device->config.vendor, number = device->config.device;
+    uint64_t class_code = device->config.class_code, subsystem_vendor = 0, subsystem_device = 0;
+    enum { UNKNOWN = 2 };
+    uint64_t boot = UNKNOWN;
+    if (read_number(host, folder, "vendor", UINT32_MAX, &vendor, err) < 0 ||
+        read_number(host, folder, "device", UINT32_MAX, &number, err) < 0 ||
+        read_number(host, folder, "class", UINT32_MAX, &class_code, err) < 0 ||
+        read_number(host, folder, "subsystem_vendor", UINT32_MAX, &subsystem_vendor, err) < 0 ||
+        read_number(host, folder, "subsystem_device", UINT32_MAX, &subsystem_device, err) < 0 ||
+        read_number(host, folder, "boot_vga", 1, &boot, err) < 0)
+        return -1;
+    device->vendor = (uint16_t)vendor;
+    device->device = (uint16_t)number;
+    device->class_code = class_code & 0xffffff;
+    device->subsystem_vendor = (uint16_t)subsystem_vendor;
+    device->subsystem_device = (uint16_t)subsystem_device;
+    if (boot != UNKNOWN)
+        device->boot_vga = boot ? QG_PCI_YES : QG_PCI_NO;
+    return 0;
 }
 
 /* Fills in what the device's folder tells. */
-static void read_device(struct qg_host *host, const char *folder, struct qg_pci_device *device) {
+static int read_device(struct qg_host *host, const char *folder, struct qg_pci_device *device,
+                       struct qg_err *err) {
     QG_AUTO(buf) struct qg_buf config = {0};
     QG_AUTO(buf) struct qg_buf resource = {0};
-    read_file(host, folder, "config", &config);
-    read_file(host, folder, "resource", &resource);
+    if (read_file(host, folder, "config", &config, err) < 0 ||
+        read_file(host, folder, "resource", &resource, err) < 0)
+        return -1;
     qg_pci_config_parse(qg_buf_text(&config), config.length, &device->config);
     qg_pci_resources_parse(qg_buf_text(&resource), &device->resources);
-    device->vendor = (uint16_t)read_id(host, folder, "vendor", device->config.vendor);
-    device->device = (uint16_t)read_id(host, folder, "device", device->config.device);
-    device->class_code = read_id(host, folder, "class", device->config.class_code) & 0xffffff;
-    device->subsystem_vendor = (uint16_t)read_id(host, folder, "subsystem_vendor", 0);
-    device->subsystem_device = (uint16_t)read_id(host, folder, "subsystem_device", 0);
-    uint64_t boot;
-    if (read_number(host, folder, "boot_vga", &boot))
-        device->boot_vga = boot ? QG_PCI_YES : QG_PCI_NO;
-    device->driver = read_link(host, folder, "driver");
-    device->iommu_group = read_group(host, folder);
+    return read_ids(host, folder, device, err) < 0 ||
+                   read_link(host, folder, "driver", &device->driver, err) < 0
+               ? -1
+               : read_group(host, folder, &device->iommu_group, err);
 }
 
 static int add_from(struct qg_host *host, struct qg_pci_tree *tree, const char *folder,
@@ -151,8 +181,7 @@ static int add_from(struct qg_host *host, struct qg_pci_tree *tree, const char *
     struct qg_pci_device *device = add(tree, named, err);
     if (!device)
         return -1;
-    read_device(host, folder, device);
-    return 0;
+    return read_device(host, folder, device, err);
 }
 
 /* `pci0000:00`, the folder of a root bus; `pci-0` above it in a qube with PCI devices of its own.

@@ -86,22 +86,36 @@ static int ask_about(const struct wish *wish, struct qg_batch *batch, struct qg_
                : 0;
 }
 
-/* The text of an answer, owned by the caller; NULL where there is none: not known. */
-static char *answer_text(const struct qg_call *call) {
-    return call->data ? strndup(call->data, call->data_length) : NULL;
+/* The text of an answer to *out, owned by the caller; NULL where there is none: not known. */
+static int answer_text(const struct qg_call *call, char **out, struct qg_err *err) {
+    *out = call->data ? strndup(call->data, call->data_length) : NULL;
+    return call->data && !*out ? qg_err_oom(err) : 0;
 }
 
-static int label_found(const struct qg_call *call, const char *label) {
+static int label_found(const struct qg_call *call, const char *label, int *found,
+                       struct qg_err *err) {
+    *found = QG_PREFLIGHT_UNKNOWN;
     if (!call->data)
-        return QG_PREFLIGHT_UNKNOWN;
-    QG_AUTO(json) json_t *names = qg_lines_names(call->data, call->data_length, NULL);
+        return 0;
+    struct qg_err problem = {0};
+    QG_AUTO(json) json_t *names = qg_lines_names(call->data, call->data_length, &problem);
+    if (!names)
+        return qg_err_pass_oom(err, &problem);
+    *found = 0;
     size_t i;
     json_t *name;
     json_array_foreach(names, i, name) {
         if (strcmp(json_string_value(name), label) == 0)
-            return 1;
+            *found = 1;
     }
-    return names ? 0 : QG_PREFLIGHT_UNKNOWN;
+    return 0;
+}
+
+/* The pairs of an answer to *out; NULL where there are none: not known. */
+static int answer_pairs(const struct qg_call *call, json_t **out, struct qg_err *err) {
+    struct qg_err problem = {0};
+    *out = call->data ? qg_lines_pairs(call->data, call->data_length, &problem) : NULL;
+    return qg_err_pass_oom(err, &problem);
 }
 
 static int64_t pair_number(const json_t *pairs, const char *key) {
@@ -114,7 +128,9 @@ static int64_t pair_number(const json_t *pairs, const char *key) {
 static int ask_pool(const struct qg_client *client, const struct qg_call *root, const char **name,
                     json_t **volume, struct qg_preflight_facts *facts, struct qg_err *err) {
     facts->pool_size = facts->pool_usage = QG_PREFLIGHT_UNKNOWN;
-    *volume = root->data ? qg_lines_pairs(root->data, root->data_length, NULL) : NULL;
+    *name = NULL;
+    if (answer_pairs(root, volume, err) < 0)
+        return -1;
     *name = qg_value_get_text(*volume, "pool");
     if (!*name)
         return 0;
@@ -122,9 +138,9 @@ static int ask_pool(const struct qg_client *client, const struct qg_call *root, 
     if (qg_batch_add(&batch, "admin.pool.Info", *name, "dom0", err) < 0 ||
         qg_batch_run(&batch, 0, client, err) < 0)
         return -1;
-    const struct qg_call *call = &batch.calls[0];
-    QG_AUTO(json)
-    json_t *pool = call->data ? qg_lines_pairs(call->data, call->data_length, NULL) : NULL;
+    QG_AUTO(json) json_t *pool = NULL;
+    if (answer_pairs(&batch.calls[0], &pool, err) < 0)
+        return -1;
     facts->pool_size = pair_number(pool, "size");
     facts->pool_usage = pair_number(pool, "usage");
     return 0;
@@ -203,7 +219,7 @@ static json_t *check_here(struct qg_run *run, struct qg_preflight_facts *facts,
  * NULL: there is another reason. */
 static const json_t *pick_display(const struct qg_survey *survey, const json_t *args,
                                   struct qg_err *err) {
-    QG_AUTO(json) json_t *forced = json_copy(qg_value_mutable(args));
+    QG_AUTO(json) json_t *forced = qg_value_copy(args, err);
     struct qg_err ignored = {0};
     if (!forced || qg_value_set_take(forced, "force", json_true(), err) < 0)
         return NULL;
@@ -251,8 +267,13 @@ json_t *qg_ready_check(struct qg_run *run, const json_t *args, bool mask, bool t
         return NULL;
     struct qg_err problem = {0};
     bool exists = wish.qube && qg_survey_qube(survey, wish.qube);
-    QG_AUTO_STR char *os = answer_text(&batch.calls[CALL_OS]);
-    QG_AUTO_STR char *distribution = answer_text(&batch.calls[CALL_DISTRIBUTION]);
+    QG_AUTO_STR char *os = NULL;
+    QG_AUTO_STR char *distribution = NULL;
+    int labelled;
+    if (answer_text(&batch.calls[CALL_OS], &os, err) < 0 ||
+        answer_text(&batch.calls[CALL_DISTRIBUTION], &distribution, err) < 0 ||
+        label_found(&batch.calls[CALL_LABELS], wish.label, &labelled, err) < 0)
+        return NULL;
     struct qg_preflight_facts facts = {
         .running = survey->running,
         .qube = wish.qube,
@@ -260,7 +281,7 @@ json_t *qg_ready_check(struct qg_run *run, const json_t *args, bool mask, bool t
         .source_os = os,
         .source_distribution = distribution,
         .label = exists ? NULL : wish.label,
-        .label_found = label_found(&batch.calls[CALL_LABELS], wish.label),
+        .label_found = labelled,
         .memory = wish.memory,
     };
     QG_AUTO(json) json_t *volume = NULL;

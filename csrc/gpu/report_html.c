@@ -251,6 +251,11 @@ static void put_short(struct html *html, const char *text, size_t columns) {
             break;
     }
     QG_AUTO_STR char *part = strndup(text, at);
+    if (!part) {
+        html->failed = true;
+        qg_err_oom(html->err);
+        return;
+    }
     put_text(html, part);
     put(html, text[at] ? "\xe2\x80\xa6" : "");
 }

@@ -116,9 +116,7 @@ static json_t *in_form(const json_t *page, const char *format, struct qg_err *er
 
 /* The arguments of preflight alone. */
 static json_t *ready_args(const json_t *args, struct qg_err *err) {
-    json_t *out = json_copy(qg_value_mutable(args));
-    if (!out)
-        qg_err_oom(err);
+    json_t *out = qg_value_copy(args, err);
     json_object_del(out, "format");
     json_object_del(out, "mask");
     return out;

@@ -51,13 +51,14 @@ static int plan_steps(struct qg_job *job, struct qg_block *block, long long time
 }
 
 static int restart_plan(struct qg_job *job, struct qg_block *block, struct qg_err *err) {
-    struct qg_err ignored = {0};
+    const json_t *given;
     long long timeout;
     bool force;
     if (qg_body_int(&block->body, "timeout", 0, &timeout, err) < 0 ||
-        qg_body_bool(&block->body, "force", false, &force, err) < 0)
+        qg_body_bool(&block->body, "force", false, &force, err) < 0 ||
+        qg_body_find(&block->body, "timeout", &given, err) < 0)
         return -1;
-    if (qg_body_get(&block->body, "timeout", &ignored) && qg_power_check_timeout(timeout, err) < 0)
+    if (given && qg_power_check_timeout(timeout, err) < 0)
         return -1;
     if (!job->test &&
         qg_power_settle(job->run, &job->qube, timeout ? timeout : QG_SETTLE_TIMEOUT_S, err) < 0)

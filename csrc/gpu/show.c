@@ -37,9 +37,7 @@ static qg_function *state_named(const char *name, struct qg_err *err) {
 
 /* The arguments of the state itself. */
 static json_t *without_state(const json_t *args, struct qg_err *err) {
-    json_t *out = json_copy(qg_value_mutable(args));
-    if (!out)
-        qg_err_oom(err);
+    json_t *out = qg_value_copy(args, err);
     json_object_del(out, "state");
     return out;
 }

@@ -69,8 +69,10 @@ static int volumes_plan(struct qg_job *job, struct qg_block *block, struct qg_er
     if (!exists)
         return 0;
     for (size_t i = 0; i < QG_ARRAY_LEN(sizes); i++) {
-        const json_t *value = qg_body_get(&block->body, sizes[i].key, err);
+        const json_t *value;
         int64_t wanted;
+        if (qg_body_find(&block->body, sizes[i].key, &value, err) < 0)
+            return -1;
         if (value && (qg_size_parse(sizes[i].key, value, &wanted, err) < 0 ||
                       plan_volume(job, block, sizes[i].key, sizes[i].volume, wanted, err) < 0))
             return -1;

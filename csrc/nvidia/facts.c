@@ -100,8 +100,10 @@ static int add_card(struct qg_host *host, const char *address, json_t *cards, st
     QG_AUTO_STR char *link = qg_text_format("/sys/bus/pci/devices/%s/driver", address);
     if (!link)
         return qg_err_oom(err);
-    struct qg_err ignored = {0};
-    QG_AUTO_STR char *driver = qg_host_link_name(host, link, &ignored);
+    struct qg_err unknown = {0};
+    QG_AUTO_STR char *driver = qg_host_link_name(host, link, &unknown);
+    if (qg_err_pass_oom(err, &unknown) < 0)
+        return -1;
     QG_AUTO(json) json_t *card = qg_value_object(err);
     if (!card || set_text(card, "address", address, err) < 0 ||
         set_text(card, "vendor", values[0], err) < 0 ||

@@ -234,7 +234,7 @@ int qg_step_effect(const struct qg_step *step, struct qg_qube *qube, struct qg_e
         return effect_tags(step, qube, err);
     case QG_STEP_FIREWALL_SET:
         json_decref(qube->firewall);
-        qube->firewall = json_deep_copy(step->extra);
+        qube->firewall = qg_value_copy(step->extra, err);
         return qube->firewall ? 0 : qg_err_oom(err);
     case QG_STEP_ASSIGN:
         return effect_assign(step, qube, err);

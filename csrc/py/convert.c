@@ -3,6 +3,8 @@
 
 #include "py/py.h"
 
+#include <math.h>
+
 static json_t *convert_at(PyObject *object, int depth);
 
 static json_t *or_memory_error(json_t *value) {
@@ -39,10 +41,11 @@ static json_t *float_in(PyObject *object) {
     double number = PyFloat_AsDouble(object);
     if (number == -1.0 && PyErr_Occurred())
         return NULL;
-    json_t *value = json_real(number);
-    if (!value)
+    if (!isfinite(number)) {
         PyErr_SetString(PyExc_ValueError, "a number that is not finite");
-    return value;
+        return NULL;
+    }
+    return or_memory_error(json_real(number));
 }
 
 static json_t *list_in(PyObject *object, int depth) {

@@ -32,7 +32,7 @@ void qg_qube_fini(struct qg_qube *qube) {
 
 /* A copy of a value that may be NULL; *failed says that memory ran out. */
 static json_t *copy_value(const json_t *value, bool *failed) {
-    json_t *copy = value ? json_deep_copy(value) : NULL;
+    json_t *copy = qg_value_copy(value, NULL);
     *failed = *failed || (value && !copy);
     return copy;
 }

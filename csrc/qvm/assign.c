@@ -104,7 +104,7 @@ struct qg_step *qg_assign_add(struct qg_job *job, const char *devclass, const ch
     if (!extra ||
         (options &&
          qg_value_set_take(extra, "options", json_incref(qg_value_mutable(options)), err) < 0) ||
-        qg_value_set_take(extra, "device", json_deep_copy(device), err) < 0)
+        qg_value_set_take(extra, "device", qg_value_copy(device, err), err) < 0)
         return NULL;
     return qg_plan_add(&job->plan, QG_STEP_ASSIGN, &job->qube, devclass, mode, QG_STEAL(extra),
                        err);
@@ -172,7 +172,7 @@ static int set_switch(json_t *options, const char *name, enum qg_switch wanted,
 static json_t *wanted_options(json_t *now, const struct qg_assign *how, struct qg_err *err) {
     if (how->no_strict_reset == QG_SWITCH_AS_IS && how->permissive == QG_SWITCH_AS_IS)
         return json_incref(now);
-    QG_AUTO(json) json_t *options = json_copy(now);
+    QG_AUTO(json) json_t *options = qg_value_copy(now, err);
     if (!options) {
         qg_err_oom(err);
         return NULL;
@@ -230,7 +230,10 @@ static int plan_device(struct qg_job *job, struct qg_block *block, const struct 
 /* Takes away what is assigned and not among wanted. */
 static int plan_exact(struct qg_job *job, struct qg_block *block, const struct qg_assign *how,
                       const json_t *wanted, json_t **before, struct qg_err *err) {
-    QG_AUTO(json) json_t *now = json_deep_copy(qg_qube_assignments(&job->qube, "pci"));
+    const json_t *assigned = qg_qube_assignments(&job->qube, "pci");
+    QG_AUTO(json) json_t *now = qg_value_copy(assigned, err);
+    if (assigned && !now)
+        return -1;
     size_t i, j;
     json_t *assignment, *device;
     json_array_foreach(now, i, assignment) {
@@ -283,24 +286,24 @@ static int refuse_numbers(const char *key, const json_t *devices, struct qg_err 
 }
 
 json_t *qg_assign_refs(struct qg_body *body, const char *key, struct qg_err *err) {
-    struct qg_err ignored = {0};
-    return refuse_numbers(key, qg_body_get(body, key, &ignored), err) < 0
+    const json_t *value;
+    return qg_body_find(body, key, &value, err) < 0 || refuse_numbers(key, value, err) < 0
                ? NULL
                : qg_body_names(body, key, err);
 }
 
 int qg_assign_pcidevs(struct qg_job *job, struct qg_block *block, struct qg_err *err) {
     struct qg_body *body = &block->body;
-    struct qg_err ignored;
-    qg_err_clear(&ignored);
-    const json_t *devices = qg_body_get(body, "pcidevs", &ignored);
+    const json_t *devices, *reset;
     QG_AUTO(json) json_t *refs = qg_assign_refs(body, "pcidevs", err);
     bool exact, strict;
-    if (!refs || qg_body_bool(body, "exact", false, &exact, err) < 0 ||
+    if (!refs || qg_body_find(body, "pcidevs", &devices, err) < 0 ||
+        qg_body_find(body, "pci_strictreset", &reset, err) < 0 ||
+        qg_body_bool(body, "exact", false, &exact, err) < 0 ||
         qg_body_bool(body, "pci_strictreset", true, &strict, err) < 0)
         return -1;
     bool with_devices = devices != NULL;
-    bool with_reset = qg_body_get(body, "pci_strictreset", &ignored) != NULL;
+    bool with_reset = reset != NULL;
     if (with_reset && !with_devices)
         return qg_err_set(
             err, QG_ERR_INVALID,

@@ -103,8 +103,7 @@ int qg_body_use(struct qg_body *body, const char *key, struct qg_err *err) {
     return 0;
 }
 
-/* The value of a key in either spelling, *found NULL where it is not there. 0/-1. */
-static int find(struct qg_body *body, const char *key, const json_t **found, struct qg_err *err) {
+int qg_body_find(struct qg_body *body, const char *key, const json_t **found, struct qg_err *err) {
     const char *name, *found_name = NULL;
     json_t *value;
     *found = NULL;
@@ -126,7 +125,7 @@ static int find(struct qg_body *body, const char *key, const json_t **found, str
 
 const json_t *qg_body_get(struct qg_body *body, const char *key, struct qg_err *err) {
     const json_t *found;
-    return find(body, key, &found, err) < 0 ? NULL : found;
+    return qg_body_find(body, key, &found, err) < 0 ? NULL : found;
 }
 
 static int fail_shape(const char *key, const json_t *value, const char *expected,
@@ -140,7 +139,7 @@ static int fail_shape(const char *key, const json_t *value, const char *expected
 int qg_body_take_text(struct qg_body *body, const char *key, char **out, struct qg_err *err) {
     const json_t *value;
     *out = NULL;
-    if (find(body, key, &value, err) < 0)
+    if (qg_body_find(body, key, &value, err) < 0)
         return -1;
     if (!value)
         return 0;
@@ -159,7 +158,7 @@ int qg_body_bool(struct qg_body *body, const char *key, bool fallback, bool *out
                  struct qg_err *err) {
     const json_t *value;
     *out = fallback;
-    if (find(body, key, &value, err) < 0)
+    if (qg_body_find(body, key, &value, err) < 0)
         return -1;
     if (!value || json_is_null(value))
         return 0;
@@ -181,7 +180,7 @@ int qg_body_int(struct qg_body *body, const char *key, long long fallback, long 
     const json_t *value;
     int64_t number;
     *out = fallback;
-    if (find(body, key, &value, err) < 0)
+    if (qg_body_find(body, key, &value, err) < 0)
         return -1;
     if (!value || json_is_null(value))
         return 0;
@@ -204,7 +203,7 @@ static int add_name(json_t *names, const char *key, const json_t *value, struct 
 json_t *qg_body_names(struct qg_body *body, const char *key, struct qg_err *err) {
     const json_t *value;
     QG_AUTO(json) json_t *names = qg_value_array(err);
-    if (!names || find(body, key, &value, err) < 0)
+    if (!names || qg_body_find(body, key, &value, err) < 0)
         return NULL;
     if (!value || json_is_null(value) || (json_is_string(value) && json_string_length(value) == 0))
         return QG_STEAL(names);
@@ -248,7 +247,7 @@ static int add_pairs(json_t *pairs, const char *key, const json_t *item, struct 
 json_t *qg_body_pairs(struct qg_body *body, const char *key, struct qg_err *err) {
     const json_t *value;
     QG_AUTO(json) json_t *pairs = qg_value_object(err);
-    if (!pairs || find(body, key, &value, err) < 0)
+    if (!pairs || qg_body_find(body, key, &value, err) < 0)
         return NULL;
     if (!value || json_is_null(value))
         return QG_STEAL(pairs);
@@ -266,10 +265,10 @@ json_t *qg_body_pairs(struct qg_body *body, const char *key, struct qg_err *err)
 int qg_body_flag(struct qg_body *body, const char *flag, bool *out, struct qg_err *err) {
     const json_t *value;
     *out = false;
-    if (find(body, flag, &value, err) < 0 ||
+    if (qg_body_find(body, flag, &value, err) < 0 ||
         (value && qg_body_bool(body, flag, true, out, err) < 0))
         return -1;
-    if (find(body, "flags", &value, err) < 0)
+    if (qg_body_find(body, "flags", &value, err) < 0)
         return -1;
     if (!value) /* as nearly always */
         return 0;

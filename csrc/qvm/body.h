@@ -26,6 +26,9 @@ int qg_body_init(struct qg_body *body, const json_t *value, struct qg_err *err);
  * body. Both spellings with different values are QG_ERR_INVALID (*err), NULL is returned. */
 const json_t *qg_body_get(struct qg_body *body, const char *key, struct qg_err *err);
 
+/* The same to *found, so that a key that is not there and a failure are not mixed up. 0/-1. */
+int qg_body_find(struct qg_body *body, const char *key, const json_t **found, struct qg_err *err);
+
 /* The text of a scalar key, owned by the caller; *out NULL where it is not there. 0/-1. */
 int qg_body_take_text(struct qg_body *body, const char *key, char **out, struct qg_err *err);
 

@@ -111,7 +111,7 @@ static int new_volume(const struct making *making, struct qg_qube *qube, const c
                       bool cloned, long long size, struct qg_err *err) {
     json_t *info = json_object_get(making->source.volumes, name);
     if (cloned)
-        return info ? qg_value_set_take(qube->volumes, name, json_deep_copy(info), err) : 0;
+        return info ? qg_value_set_take(qube->volumes, name, qg_value_copy(info, err), err) : 0;
     const char *klass = making->what->klass;
     bool based = strcmp(klass, "AppVM") == 0 || strcmp(klass, "DispVM") == 0;
     bool saved = strcmp(name, "root") != 0 || !based;
@@ -255,7 +255,7 @@ static int copy_notes_and_firewall(struct making *making, struct qg_err *err) {
         return -1;
     if (!source->firewall || json_equal(source->firewall, making->job->qube.firewall))
         return 0;
-    return add(making, QG_STEP_FIREWALL_SET, NULL, NULL, json_deep_copy(source->firewall), err)
+    return add(making, QG_STEP_FIREWALL_SET, NULL, NULL, qg_value_copy(source->firewall, err), err)
                ? note_copied(making, "firewall", source->name, err)
                : -1;
 }
@@ -279,7 +279,8 @@ static int copy_devices(struct making *making, struct qg_err *err) {
         json_array_foreach(list, i, assignment) {
             QG_AUTO(json) json_t *extra = qg_value_object(err);
             const char *mode = qg_value_get_text(assignment, "mode");
-            if (!extra || qg_value_set_take(extra, "device", json_deep_copy(assignment), err) < 0 ||
+            if (!extra ||
+                qg_value_set_take(extra, "device", qg_value_copy(assignment, err), err) < 0 ||
                 qg_value_set_take(extra, "options", qg_device_options(assignment, err), err) < 0 ||
                 !add(making, QG_STEP_ASSIGN, class, mode ? mode : "required", QG_STEAL(extra),
                      err) ||

@@ -64,10 +64,10 @@ QG_QVM_FUNCTION(run)
 static int function_check(struct qg_run *run, const json_t *args, struct qg_report *report,
                           struct qg_err *err) {
     QG_AUTO(body) struct qg_body body = {0};
-    if (qg_body_init(&body, json_object_get(args, "body"), err) < 0)
+    const json_t *key;
+    if (qg_body_init(&body, json_object_get(args, "body"), err) < 0 ||
+        qg_body_find(&body, "check", &key, err) < 0)
         return -1;
-    struct qg_err problem = {0};
-    const json_t *key = qg_body_get(&body, "check", &problem);
     const json_t *value = key ? key : json_array_get(body.words, 0);
     const char *word = value ? json_string_value(value) : "exists";
     if (word && strcmp(word, "exists") == 0)

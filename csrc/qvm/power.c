@@ -69,13 +69,17 @@ static bool is_state(const struct qg_job *job, const char *state) {
 /* Options of qvm-start that need a running block backend or are gone from the 4.x tool. */
 static int refuse_start_options(struct qg_body *body, struct qg_err *err) {
     static const char *const options[] = {"drive", "hddisk", "cdrom", "custom_config"};
-    for (size_t i = 0; i < QG_ARRAY_LEN(options); i++)
-        if (!qg_value_is_empty(qg_body_get(body, options[i], err)))
+    const json_t *value;
+    for (size_t i = 0; i < QG_ARRAY_LEN(options); i++) {
+        if (qg_body_find(body, options[i], &value, err) < 0)
+            return -1;
+        if (!qg_value_is_empty(value))
             return qg_err_set(
                 err, QG_ERR_INVALID,
                 "%s: starting from another drive is not supported, attach it with devices or use "
                 "qvm-start",
                 options[i]);
+    }
     return 0;
 }
 

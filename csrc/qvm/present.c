@@ -72,7 +72,9 @@ static int take_class(struct qg_body *body, struct wish *wish, struct qg_err *er
 static int refuse_move(struct qg_body *body, struct qg_err *err) {
     static const char *const moves[] = {"root_move_from", "root_copy_from"};
     for (size_t i = 0; i < QG_ARRAY_LEN(moves); i++) {
-        const json_t *value = qg_body_get(body, moves[i], err);
+        const json_t *value;
+        if (qg_body_find(body, moves[i], &value, err) < 0)
+            return -1;
         if (!qg_value_is_empty(value))
             return qg_err_set(
                 err, QG_ERR_INVALID,

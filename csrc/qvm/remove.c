@@ -127,7 +127,10 @@ static int clone_plan(struct qg_job *job, struct qg_block *block, struct qg_err 
         take_timeout(&block->body, &timeout, err) < 0 ||
         qg_body_bool(&block->body, "devices", false, &devices, err) < 0)
         return -1;
-    if (!qg_value_is_empty(qg_body_get(&block->body, "path", err)))
+    const json_t *path;
+    if (qg_body_find(&block->body, "path", &path, err) < 0)
+        return -1;
+    if (!qg_value_is_empty(path))
         return qg_err_set(err, QG_ERR_INVALID, "path: not known to Qubes 4, leave it out");
     if (strcmp(source, job->name) == 0)
         return qg_err_set(err, QG_ERR_INVALID, "source: %s cannot be cloned to itself", source);

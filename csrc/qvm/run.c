@@ -128,7 +128,10 @@ static json_t *argv_of(struct qg_job *job, struct qg_block *block, const char *c
     for (size_t i = 0; i < QG_ARRAY_LEN(options); i++)
         if (add_option(block, argv, options[i], err) < 0)
             return NULL;
-    if (qg_value_is_empty(qg_body_get(&block->body, "exclude", NULL)) == false &&
+    const json_t *exclude;
+    if (qg_body_find(&block->body, "exclude", &exclude, err) < 0)
+        return NULL;
+    if (!qg_value_is_empty(exclude) &&
         qg_job_warn(job, err, "Key ignored: run: exclude, as only %s is meant", job->name) < 0)
         return NULL;
     const char *const end[] = {"--", job->name, command};

@@ -266,8 +266,10 @@ json_t *qg_firewall_rules(const json_t *rules, struct qg_err *err) {
     json_array_foreach(qg_value_mutable(rules), i, rule) {
         struct qg_err unknown = {0};
         QG_AUTO_STR char *text = qg_firewall_rule(json_string_value(rule), NULL, &unknown);
+        if (!out || qg_err_pass_oom(err, &unknown) < 0)
+            return NULL;
         json_t *value = text ? qg_value_text(text, err) : json_incref(rule);
-        if (!out || qg_value_append_take(out, value, err) < 0)
+        if (qg_value_append_take(out, value, err) < 0)
             return NULL;
     }
     return QG_STEAL(out);

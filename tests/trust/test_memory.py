@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every function of the core through the binding: without memory, and again and again.
+
+binding.py does it in a process of its own, where failing.c sees each block that the core and its
+libraries allocate. A bounded part here; all allocations, and 100,000 rounds, in `make soak`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import cases
+import pytest
+from soak import MINUTES, SOAK, count
+
+MOST = 0 if SOAK else 60  # allocations of one call
+ROUNDS = int(os.environ.get("QVM_GPU_ROUNDS") or (100_000 if SOAK else 150))
+KIB = 1024 if SOAK else 512  # by which the process may grow; Python's arenas come in 256
+
+
+def run(failing, mode, folder, number):
+    """What binding.py prints, a mapping a case."""
+    done = subprocess.run(
+        [sys.executable, Path(__file__).with_name("binding.py"), mode, folder, str(number),
+         str(MINUTES)],
+        env={**os.environ, "LD_PRELOAD": str(failing), "PYTHONFAULTHANDLER": "1"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_every_function_has_a_case():
+    have = set(cases.CALLS) | set(cases.attributes(lambda: None))
+    assert have == cases.names_of_module()
+
+
+@pytest.mark.timeout(0)
+def test_every_allocation_fails(failing, tmp_path):
+    """MemoryError or the whole answer: nothing is lost, nothing is left, the next call works."""
+    results = run(failing, "memory", tmp_path / "world", MOST)
+    for one in results:
+        for kind, number in one["cases"].items():
+            count("memory", kind, number)
+    assert SOAK or {one["case"] for one in results} >= set(cases.CALLS)
+    assert all(one["cases"].get("MemoryError") for one in results)
+    wrong = {one["case"]: one["wrong"] for one in results if one["wrong"]}
+    assert not wrong, json.dumps(wrong, indent=1)
+
+
+@pytest.mark.timeout(0)
+def test_nothing_leaks(failing, tmp_path):
+    results = run(failing, "leaks", tmp_path / "world", ROUNDS)
+    for one in results:
+        count("leak", "rounds", one["rounds"])
+        count("leak", "functions and attributes")
+    assert SOAK or {one["case"] for one in results} >= cases.names_of_module()
+    leaks = [
+        one
+        for one in results
+        if one["grown"]["blocks"]
+        or one["grown"]["descriptors"]
+        or one["grown"]["objects"] > max(one["rounds"] // 2, 50)
+        or one["grown"]["kib"] > KIB
+    ]
+    assert not leaks, json.dumps(leaks, indent=1)
