@@ -175,22 +175,37 @@ static int note_change(const struct qg_step *step, struct qg_report *report, str
     return qg_report_change_take(report, path, json_incref(step->old), json_incref(step->new), err);
 }
 
-/* Takes the step's change back out of the report: it was undone. */
-static void forget_change(const struct qg_step *step, struct qg_report *report) {
-    json_t *at = report->changes, *parent = NULL;
-    size_t i;
-    json_t *key;
-    json_array_foreach(step->path, i, key) {
-        parent = at;
-        at = json_object_get(at, json_string_value(key));
+/* What the report has under the step's path, or NULL; borrowed. *parent: the mapping it is in. */
+static json_t *noted(const struct qg_step *step, const struct qg_report *report, size_t levels,
+                     json_t **parent) {
+    json_t *at = report->changes;
+    *parent = NULL;
+    for (size_t i = 0; i < levels; i++) {
+        *parent = at;
+        at = json_object_get(at, json_string_value(json_array_get(step->path, i)));
     }
-    if (!parent)
-        return;
-    json_object_del(parent,
-                    json_string_value(json_array_get(step->path, json_array_size(step->path) - 1)));
-    const char *first = json_string_value(json_array_get(step->path, 0));
-    if (json_object_size(json_object_get(report->changes, first)) == 0)
-        json_object_del(report->changes, first);
+    return at;
+}
+
+/* Takes the step's change back out of the report, and the mappings that it leaves empty. */
+static void forget_change(const struct qg_step *step, struct qg_report *report) {
+    json_t *parent;
+    size_t levels = json_array_size(step->path);
+    for (size_t left = levels; left > 0; left--) {
+        const json_t *at = noted(step, report, left, &parent);
+        if (at && (left == levels || json_object_size(at) == 0))
+            json_object_del(parent, json_string_value(json_array_get(step->path, left - 1)));
+    }
+}
+
+/* Puts back what the report had before the step's change; needs no memory. */
+static void restore_change(const struct qg_step *step, json_t *before, struct qg_report *report) {
+    json_t *parent;
+    size_t levels = json_array_size(step->path);
+    if (!before)
+        forget_change(step, report);
+    else if (noted(step, report, levels, &parent) != before)
+        json_object_set(parent, json_string_value(json_array_get(step->path, levels - 1)), before);
 }
 
 /* Removes the half-made qube, its record and the changes of its steps until at. What cannot be
@@ -260,9 +275,18 @@ int qg_run_apply(struct qg_run *run, struct qg_plan *plan, size_t from, size_t t
     for (size_t i = from; i < to; i++) {
         struct qg_err failure = {0};
         const struct qg_step *step = &plan->steps[i];
-        if (!report->test && do_step(run, step, &failure) < 0)
+        json_t *parent;
+        QG_AUTO(json)
+        json_t *before = json_incref(noted(step, report, json_array_size(step->path), &parent));
+        /* First the note, which needs memory: no change is made that could not be told. */
+        if (note_change(step, report, &failure) < 0 ||
+            (!report->test && do_step(run, step, &failure) < 0)) {
+            restore_change(step, before, report);
+            if (report->test)
+                return qg_err_oom(err);
             return fail_step(run, plan, i, report, &failure, err);
-        if (note_change(step, report, err) < 0 || qg_run_note_assigned(run, step, err) < 0)
+        }
+        if (qg_run_note_assigned(run, step, err) < 0)
             return -1;
     }
     return report->test ? qg_run_keep(run, plan, from, to, err) : 0;

@@ -15,6 +15,7 @@ enum {
 
 bool qg_err_is_uncertain(const struct qg_err *failure) {
     switch (failure->kind) {
+    case QG_ERR_OOM: /* perhaps only of the answer */
     case QG_ERR_IO:
     case QG_ERR_TIMEOUT:
     case QG_ERR_EOF:
@@ -141,7 +142,8 @@ static struct qg_client patient_client(const struct qg_run *run,
 
 /* True where asking again may bring an answer; waits a little before it says so. */
 static bool may_ask_again(const struct qg_err *problem, const struct qg_deadline *deadline) {
-    if (!qg_err_is_uncertain(problem) || qg_deadline_left(deadline) == 0)
+    if (!qg_err_is_uncertain(problem) || problem->kind == QG_ERR_OOM ||
+        qg_deadline_left(deadline) == 0)
         return false;
     nanosleep(&(struct timespec){.tv_nsec = RETRY_NS}, NULL);
     return true;

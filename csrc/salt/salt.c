@@ -30,12 +30,20 @@ json_t *qg_salt_call(struct qg_run *run, const char *function, const json_t *arg
         return NULL;
     struct qg_err failure = {0};
     bool failed = call(run, args, &report, &failure) < 0;
-    if (failed && (failure.kind == QG_ERR_OOM || failure.kind == QG_ERR_INTERRUPTED)) {
+    bool told = failure.kind == QG_ERR_OOM && !test && qg_report_has_changes(&report);
+    if (failed && !told && (failure.kind == QG_ERR_OOM || failure.kind == QG_ERR_INTERRUPTED)) {
         if (err && err->kind == QG_ERR_NONE)
             *err = failure;
         return NULL;
     }
-    return qg_report_value(&report, failed ? &failure : NULL, err);
+    struct qg_err problem = {0};
+    json_t *answer = qg_report_value(&report, failed ? &failure : NULL, &problem);
+    if (!answer && !test && qg_report_has_changes(&report)) {
+        qg_err_oom(&failure); /* what was done has to be told, in fewer words if need be */
+        answer = qg_report_value(&report, &failure, err);
+    } else if (!answer)
+        qg_err_oom(err);
+    return answer;
 }
 
 json_t *qg_salt_functions(struct qg_err *err) {

@@ -182,6 +182,9 @@ def state_answer(run, function, name, args, test):
         answer = call(run, function, args, test)
     except SaltInvocationError as problem:
         return {"name": name, "result": False, "comment": str(problem), "changes": {}}
+    except MemoryError:  # where something was done, the core says so as long as it can
+        comment = f"{function}: out of memory"
+        return {"name": name, "result": False, "comment": comment, "changes": {}}
     return {
         "name": name,
         "result": answer["result"],

@@ -12,15 +12,19 @@ import ctypes
 import gc
 import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent))
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "faults"), str(HERE.parent / "salt")]
 
+from bed import comparable
 from cases import CALLS, ODD, WRITING, Call, attributes, furnish
+from oracle import expected, leaves
 from saltext.qvm_gpu import _core
 from saltext.qvm_gpu.sandbox import Sandbox
 
@@ -171,6 +175,45 @@ def starve(world: World, call: Callable[[], Any], most: int) -> dict[str, Any]:
     return {"allocations": total, "cases": cases, "wrong": wrong[:10]}
 
 
+def starve_writing(world: World, call: Call, most: int) -> dict[str, Any]:
+    """The same for a call that writes: what it reports is what the log says was done, and the next
+    run ends where the undisturbed one did."""
+    sandbox = world.sandbox
+    sandbox.snapshot()
+    sandbox.clear_log()
+    made = libc.failing_made()
+    whole = world.call(call)
+    total = libc.failing_made() - made
+    clones = sum(logged.method.endswith("CloneTo") for logged in sandbox.log())
+    end = comparable(sandbox.state())
+    cases: dict[str, int] = {}
+    wrong = []
+    for nth in range(1, total + 1, max(1, -(-total // most)) if most else 1):
+        sandbox.reset()
+        shutil.rmtree(world.records, ignore_errors=True)
+        blocks = libc.failing_live()
+        answer = None
+        libc.failing_arm(ctypes.c_ulong(nth), 1)
+        try:
+            answer = world.call(call)
+            kind = "done without" if answer == whole else "said so"
+        except MemoryError:
+            kind = "MemoryError"
+        libc.failing_arm(ctypes.c_ulong(0), 0)
+        cases[kind] = cases.get(kind, 0) + 1
+        done = expected(sandbox.log(), whole["changes"], clones)
+        if leaves(answer["changes"] if answer else {}) != done:
+            wrong.append(f"{nth}: {kind} reports {answer and answer['changes']}, done was {done}")
+        if kind == "said so" and "out of memory" not in answer["comment"]:
+            wrong.append(f"{nth}: {answer['comment']}")
+        if libc.failing_live() != blocks:
+            wrong.append(f"{nth}: {libc.failing_live() - blocks} blocks are lost, {kind}")
+        again = world.call(call)
+        if again["result"] is not True or comparable(sandbox.state()) != end:
+            wrong.append(f"{nth}: {kind}, then {again['result']} {again['comment'][:200]}")
+    return {"allocations": total, "cases": cases, "wrong": wrong[:10]}
+
+
 def memory(world: World, most: int, has_time: Callable[[], bool]) -> Iterator[dict[str, Any]]:
     """Each case under want of memory."""
     Watch()
@@ -185,6 +228,14 @@ def memory(world: World, most: int, has_time: Callable[[], bool]) -> Iterator[di
         "Run.call": lambda: world.run().call("qvm_gpu.map", {"over": {"prefs": ODD}}),
     }.items():
         yield {"case": name, **starve(world, plain, most)}
+    for name, calls in WRITING.items():
+        for call in calls:
+            if not has_time():
+                return
+            if call[0] == "qvm_gpu.restarted":  # where it ends depends on where it began
+                world.call(call)
+                continue
+            yield {"case": f"{name}: {call[0]}", **starve_writing(world, call, most)}
 
 
 def main() -> None:

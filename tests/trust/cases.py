@@ -146,7 +146,7 @@ WRITING: dict[str, list[Call]] = {
     ],
     "card": [
         gpu("attached", dry=False, name="work", force=True),
-        gpu("absent", dry=False, name="work"),
+        qvm("prefs", "work", {"pcidevs": []}, dry=False),
         qvm("devices", "work", {"attach": ["pci:dom0:01:00.1"]}, dry=False),
         qvm("devices", "work", {"detach": ["pci:dom0:01:00.1"]}, dry=False),
     ],
