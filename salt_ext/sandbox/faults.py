@@ -17,6 +17,9 @@ A plan is a JSON list of faults (or a mapping with the list under ``faults``). A
 ``die-after``    the same, after the call was carried out and its state saved; no reply
 ``kill-before``  the process that calls is killed instead of answered; not carried out
 ``kill-after``   the same, after the call was carried out
+``meanwhile``    nothing goes wrong with the call, but somebody else's ``requests`` (whole ones, in
+                 latin-1) come just before it; each has an entry of its own in the log, before the
+                 call's, with this kind
 ===============  ===================================================================================
 
 ``apply`` (true or false) changes whether the call is carried out, for every kind that does not
@@ -35,13 +38,13 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 KINDS = {
     "refused": False, "empty": False, "half": True, "garbage": True, "oversized": True,
-    "error": False, "delay": True, "die-before": False, "die-after": True,
+    "error": False, "meanwhile": True, "delay": True, "die-before": False, "die-after": True,
     "kill-before": False, "kill-after": True,
 }  # fmt: skip
 """Kinds of faults, and whether the call is carried out."""
@@ -69,6 +72,7 @@ class Fault:
     type: str = "QubesException"
     text: str = "injected fault"
     seconds: float = 0.0
+    requests: list[str] = field(default_factory=list)
     seen: int = 0
     """Matching requests so far."""
 

@@ -168,6 +168,19 @@ class Connection:
         else:
             self._server.spawn(self._wait(answer, fault))
 
+    def _let_in(self, request: bytes, fault: Fault) -> None:
+        """Somebody else's call; one that takes its time goes on beside ours."""
+        server, reply = self._server, b"0\0"
+        fault.apply = True
+        try:
+            answer = dispatch(server.store, parse_request(request))
+            if isinstance(answer, Coroutine):
+                server.spawn(answer)
+        except Exception as error:
+            reply, fault.apply = failure(error), False
+        server.commit()
+        server.log(request, reply, time.perf_counter(), fault)
+
     async def _wait(self, answer: Any, fault: Fault | None) -> None:
         try:
             await answer
@@ -178,7 +191,11 @@ class Connection:
 
     def _strike(self, fault: Fault) -> None:
         """A call that goes wrong."""
-        if fault.apply:
+        if fault.kind == "meanwhile":
+            for request in fault.requests:
+                self._let_in(request.encode("latin-1"), fault)
+            self._carry_out(None)
+        elif fault.apply:
             self._carry_out(fault)
         elif fault.kind == "error":
             self._finish(reply_error(DaemonError(fault.type, fault.text)), fault)

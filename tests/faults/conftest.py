@@ -4,19 +4,17 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
 from pathlib import Path
 
 import pytest
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent / "salt"))
-sys.path.insert(0, str(HERE))
+for folder in (HERE.parent / "salt", HERE.parent, HERE):
+    sys.path.insert(0, str(folder))
 
 from bed import Bed, Compilers
 from scenarios import SCENARIOS
-
-CASES: Counter[str] = Counter()
+from soak import count, summary
 
 
 @pytest.fixture(scope="session")
@@ -33,13 +31,12 @@ def bed(request, tmp_path_factory, compilers):
     one.stop()
 
 
-@pytest.fixture
-def count():
+@pytest.fixture(name="count")
+def count_fault():
     """``count(kind)`` counts a case for the summary."""
-    return lambda kind: CASES.update([kind])
+    return lambda kind: count("fault", kind)
 
 
 def pytest_terminal_summary(terminalreporter):
-    if CASES:
-        kinds = ", ".join(f"{kind} {number}" for kind, number in sorted(CASES.items()))
-        terminalreporter.write_line(f"fault cases: {CASES.total()} ({kinds})")
+    for line in summary():
+        terminalreporter.write_line(line)

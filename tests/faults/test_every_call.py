@@ -8,15 +8,14 @@ QVM_GPU_SOAK=1 in the environment, as `make soak` has it.
 from __future__ import annotations
 
 import gc
-import os
 import time
 
 import pytest
 from oracle import expected, leaves, looks_whole
+from soak import SOAK, in_time
 
 QUICK = ["refused", "half", "error", "empty", "garbage", "oversized"]
 SLOW = ["delay", "die-before", "die-after"]
-SOAK = os.environ.get("QVM_GPU_SOAK") == "1"
 LIMIT = 12.0  # seconds for one state: its deadline, five to find out what became of a call, a start
 
 
@@ -89,7 +88,7 @@ def one_case(bed, kind, at):
 @pytest.mark.timeout(7200)
 def test_every_call(bed, count):
     failures = []
-    for kind, at in selection(bed):
+    for kind, at in in_time(selection(bed), "fault"):
         try:
             count(kind if one_case(bed, kind, at) else "half that looks whole")
         except AssertionError as problem:

@@ -13,8 +13,8 @@ import signal
 
 import pytest
 from bed import comparable
+from soak import SOAK, in_time
 
-SOAK = os.environ.get("QVM_GPU_SOAK") == "1"
 KINDS = ("kill-before", "kill-after")
 A_SCENARIO = 4  # calls of each scenario in make check
 
@@ -62,7 +62,7 @@ def one_case(bed, kind, at, count):
 @pytest.mark.timeout(3600)
 def test_killed(bed, count):
     failures = []
-    for kind, at in selection(bed):
+    for kind, at in in_time(selection(bed), "fault"):
         try:
             one_case(bed, kind, at, count)
         except AssertionError as problem:

@@ -52,6 +52,16 @@ def test_kinds(sandbox: Any, fault: dict[str, Any], reply: bytes, applied: bool)
     assert fine.fault is None
 
 
+def test_somebody_else_comes_first(sandbox: Any) -> None:
+    theirs = ["admin.vm.property.Set+memory dom0 name work\x00555", "admin.vm.Kill dom0 name work\x00"]
+    sandbox.faults([{"kind": "meanwhile", "match": "admin.vm.property.Get", "requests": theirs}])
+    assert sandbox.raw(GET) == b"0\0default=False type=int 555"
+    memory_set, killed, own = sandbox.log()
+    assert (memory_set.fault, memory_set.applied, memory_set.reply) == ("meanwhile", True, b"0\0")
+    assert killed.applied is False and killed.reply.startswith(b"2\0QubesVMNotStartedError")
+    assert own.fault is None and own.request == GET
+
+
 def test_delay(sandbox: Any) -> None:
     sandbox.faults([{"kind": "delay", "seconds": 0.3}])
     began = time.monotonic()
