@@ -7,7 +7,9 @@
 #include "py/state.h"
 #include "salt/salt.h"
 
+#include <errno.h>
 #include <pthread.h>
+#include <unistd.h>
 
 struct run_object {
     PyObject ob_base; /* what PyObject_HEAD is: the macro ends without a semicolon of its own */
@@ -15,6 +17,8 @@ struct run_object {
     PyObject *log;         /* called as log(level, line); NULL: silence */
     PyThreadState *thread; /* of the call that is running without the interpreter's lock */
     pthread_mutex_t lock;  /* one call at a time: a run remembers what its states did */
+    pid_t process;         /* whose the lock is */
+    bool busy;             /* a call is running */
 };
 
 static struct run_object *run_of(PyObject *self) {
@@ -94,14 +98,14 @@ static int run_init(PyObject *object, PyObject *args, PyObject *kwargs) {
     return 0;
 }
 
-/* A call from within a call (a log handler's, a signal handler's) is told instead of waiting for
- * itself. */
-static void init_lock(pthread_mutex_t *lock) {
-    pthread_mutexattr_t kind;
-    pthread_mutexattr_init(&kind);
-    pthread_mutexattr_settype(&kind, PTHREAD_MUTEX_ERRORCHECK);
-    pthread_mutex_init(lock, &kind);
-    pthread_mutexattr_destroy(&kind);
+/* A lock that refuses the thread that has it already. */
+static void make_lock(struct run_object *self) {
+    pthread_mutexattr_t attributes;
+    pthread_mutexattr_init(&attributes);
+    pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_ERRORCHECK);
+    pthread_mutex_init(&self->lock, &attributes);
+    pthread_mutexattr_destroy(&attributes);
+    self->process = getpid();
 }
 
 static PyObject *run_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
@@ -110,7 +114,7 @@ static PyObject *run_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
     allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
     PyObject *self = allocate(type, 0);
     if (self)
-        init_lock(&run_of(self)->lock);
+        make_lock(run_of(self));
     return self;
 }
 
@@ -136,21 +140,37 @@ static void run_dealloc(PyObject *self) {
     Py_DECREF(type);
 }
 
-/* The core's call, without the interpreter's lock; NULL with an exception where this thread is in
- * the run already. */
+/* After a fork the lock is a copy whose owner may not have come along. */
+static int settle_after_fork(struct run_object *self, struct qg_err *err) {
+    if (self->process == getpid())
+        return 0;
+    if (self->busy)
+        return qg_err_set(err, QG_ERR_INVALID,
+                          "this Run was in the middle of a call when the process forked: make "
+                          "another one");
+    make_lock(self);
+    return 0;
+}
+
+/* The core's call, without the interpreter's lock. */
 static json_t *call_unlocked(struct run_object *self, const char *function, const json_t *args,
                              bool test, struct qg_err *err) {
-    PyThreadState *thread = PyEval_SaveThread();
-    if (pthread_mutex_lock(&self->lock) != 0) {
-        PyEval_RestoreThread(thread);
-        PyErr_SetString(PyExc_RuntimeError, "a Run was called from within a call of itself");
+    if (settle_after_fork(self, err) < 0)
         return NULL;
+    json_t *answer = NULL;
+    PyThreadState *thread = PyEval_SaveThread();
+    if (pthread_mutex_lock(&self->lock) == EDEADLK)
+        qg_err_set(err, QG_ERR_INVALID,
+                   "this Run is in the middle of a call of the same thread: make another one");
+    else {
+        self->thread = thread;
+        self->busy = true;
+        answer = qg_salt_call(self->run, function, args, test, err);
+        self->busy = false;
+        thread = self->thread;
+        self->thread = NULL;
+        pthread_mutex_unlock(&self->lock);
     }
-    self->thread = thread;
-    json_t *answer = qg_salt_call(self->run, function, args, test, err);
-    thread = self->thread;
-    self->thread = NULL;
-    pthread_mutex_unlock(&self->lock);
     PyEval_RestoreThread(thread);
     return answer;
 }

@@ -18,11 +18,16 @@ of ``retcode``, ``stdout`` and ``stderr``. ``test=True`` is honoured by all of t
 import importlib.util
 import os
 
-_SPEC = importlib.util.spec_from_file_location(
-    "_qvm_gpu_shim", os.path.join(os.path.dirname(__file__), "_qvm_gpu_shim.py")
-)
-_shim = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(_shim)
+
+def _load_shim():
+    path = os.path.join(os.path.dirname(__file__), "_qvm_gpu_shim.py")
+    spec = importlib.util.spec_from_file_location("_qvm_gpu_shim", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+_shim = _load_shim()  # whole: loaders of other threads run this again in one module object
 
 __virtualname__ = "qvm"
 

@@ -170,12 +170,12 @@ def test_a_run_is_set_up_once_and_not_called_from_within(sandbox):
     def log(level, line):
         try:
             run.call("qvm.exists", {"name": "dom0"})
-        except RuntimeError as problem:
+        except ValueError as problem:
             said.append(str(problem))
 
     run = _core.Run(socket=sandbox.socket, log=log)
     assert run.call("qvm.features", {"name": "work", "body": {"enable": ["x"]}})["result"] is True
-    assert said and "within a call" in said[0]
+    assert said and "the middle of a call" in said[0]
     with pytest.raises(RuntimeError, match="once"):
         run.__init__(socket=sandbox.socket)
     assert run.call("qvm.exists", {"name": "work"})["result"] is True
