@@ -100,6 +100,19 @@ static json_t *mapping_in(PyObject *object, int depth) {
     return QG_STEAL(out);
 }
 
+/* Whether it has items; -1 where that is not known, with an exception set. */
+static int is_mapping(PyObject *object) {
+    if (PyDict_Check(object) || !PyMapping_Check(object))
+        return PyDict_Check(object);
+    QG_AUTO(py) PyObject *items = PyObject_GetAttrString(object, "items");
+    if (items)
+        return 1;
+    if (!PyErr_ExceptionMatches(PyExc_AttributeError))
+        return -1;
+    PyErr_Clear();
+    return 0;
+}
+
 static json_t *convert_at(PyObject *object, int depth) {
     if (depth > QG_VALUE_DEPTH_MAX) {
         PyErr_Format(PyExc_RecursionError, "nested deeper than %d", QG_VALUE_DEPTH_MAX);
@@ -117,8 +130,9 @@ static json_t *convert_at(PyObject *object, int depth) {
         return float_in(object);
     if (PyList_Check(object) || PyTuple_Check(object))
         return list_in(object, depth);
-    if (PyMapping_Check(object) && PyObject_HasAttrString(object, "items"))
-        return mapping_in(object, depth);
+    int mapping = is_mapping(object);
+    if (mapping)
+        return mapping < 0 ? NULL : mapping_in(object, depth);
     QG_AUTO(py) PyObject *name = PyObject_GetAttrString((PyObject *)Py_TYPE(object), "__name__");
     if (name)
         PyErr_Format(PyExc_TypeError, "a value of type %U has no place in a state", name);

@@ -2,7 +2,7 @@
 """A process with nothing in it but the core, failing.c preloaded and a sandbox beside it.
 
 ``binding.py leaks FOLDER ROUNDS MINUTES`` repeats every case, ``binding.py memory FOLDER MOST
-MINUTES`` lets every allocation of every case fail (at most MOST of a call, evenly spread; 0: all).
+MINUTES`` lets every allocation of every case fail (at most MOST of a call, evenly spread; 0: all), ``binding.py python FOLDER 0 MINUTES`` every one of Python's own.
 Prints one JSON object a case.
 """
 
@@ -238,12 +238,81 @@ def memory(world: World, most: int, has_time: Callable[[], bool]) -> Iterator[di
             yield {"case": f"{name}: {call[0]}", **starve_writing(world, call, most)}
 
 
+def python(world: World, most: int, has_time: Callable[[], bool]) -> Iterator[dict[str, Any]]:
+    """Python's own allocations fail, one after the other, in calls that ask nobody."""
+    import _testcapi
+
+    Watch()
+    wrong_ones = attributes(lambda: _core.Run(socket="/nonexistent"))["Run.call"]
+    for name, call in {
+        "functions": _core.functions,
+        "Run": lambda: _core.Run(socket="/nonexistent", record_dir="/r", log=print) and None,
+        "Run.call": lambda: _core.Run().call("qvm_gpu.map", {"over": {"prefs": ODD}}),
+        "no call": lambda: _core.Run(socket="/nonexistent").call("qvm.prefs", ODD, True),
+    }.items():
+        for _ in range(CACHE // 2):
+            call()
+        for _ in range(CACHE // 40):
+            wrong_ones()
+        yield {"case": f"Python's, {name}", **starve_python(_testcapi, call)}
+
+
+REPEATED = 8
+
+
+def without(testcapi: Any, call: Callable[[], Any], nth: int, whole: Any) -> tuple[str, int]:
+    """How the call ended eight times, and how many of Python's objects each time left behind."""
+    objects = []
+    verdict = ""
+    for _ in range(REPEATED):
+        testcapi.set_nomemory(nth, nth + 1)
+        try:
+            answer = call()
+            testcapi.remove_mem_hooks()
+            verdict = "done without" if answer == whole else f"wrong: {answer}"
+        except MemoryError:
+            testcapi.remove_mem_hooks()
+            verdict = "MemoryError"
+        except BaseException as problem:
+            testcapi.remove_mem_hooks()
+            verdict = f"wrong: {problem!r}"
+        objects.append(sys.getallocatedblocks())
+    grown = objects[-1] - objects[0] - (REPEATED - 1)  # the list holds the others
+    return verdict, grown // (REPEATED - 1)
+
+
+def starve_python(testcapi: Any, call: Callable[[], Any]) -> dict[str, Any]:
+    """Each allocation of the call fails; what is lost each time is a leak, what only sometimes is
+    one of Python's caches."""
+    whole = call()
+    cases: dict[str, int] = {}
+    wrong: list[str] = []
+    nth, done = 0, 0
+    while done < 5:  # until it has not been reached for some time
+        blocks = libc.failing_live()
+        for _ in range(4):
+            verdict, lost = without(testcapi, call, nth, whole)
+            if lost <= 0:
+                break
+        done = done + 1 if verdict == "done without" else 0
+        kind = verdict.partition(":")[0]
+        cases[kind] = cases.get(kind, 0) + 1
+        if kind == "wrong":
+            wrong.append(f"{nth}: {verdict}")
+        if libc.failing_live() != blocks:
+            wrong.append(f"{nth}: {libc.failing_live() - blocks} blocks are lost, {verdict}")
+        if lost > 0:
+            wrong.append(f"{nth}: {lost} objects are lost, {verdict}")
+        nth += 1
+    return {"allocations": nth, "cases": cases, "wrong": wrong[:10]}
+
+
 def main() -> None:
     mode, folder, number, minutes = sys.argv[1:]
     end = time.monotonic() + float(minutes) * 60
     world = World(Path(folder))
     try:
-        part = {"leaks": leaks, "memory": memory}[mode]
+        part = {"leaks": leaks, "memory": memory, "python": python}[mode]
         for line in part(world, int(number), lambda: time.monotonic() < end):
             print(json.dumps(line), flush=True)
     finally:

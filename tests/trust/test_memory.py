@@ -52,6 +52,17 @@ def test_every_allocation_fails(failing, tmp_path):
     assert not wrong, json.dumps(wrong, indent=1)
 
 
+def test_every_allocation_of_pythons_fails(failing, tmp_path):
+    """The same for the objects that arguments and answers are made of."""
+    pytest.importorskip("_testcapi", reason="this Python has no failing allocator")
+    results = run(failing, "python", tmp_path / "world", 0)
+    for one in results:
+        for kind, number in one["cases"].items():
+            count("memory", f"Python's {kind}", number)
+    wrong = {one["case"]: one["wrong"] for one in results if one["wrong"]}
+    assert not wrong, json.dumps(wrong, indent=1)
+
+
 @pytest.mark.timeout(0)
 def test_nothing_leaks(failing, tmp_path):
     results = run(failing, "leaks", tmp_path / "world", ROUNDS)
