@@ -53,7 +53,10 @@ def test_kinds(sandbox: Any, fault: dict[str, Any], reply: bytes, applied: bool)
 
 
 def test_somebody_else_comes_first(sandbox: Any) -> None:
-    theirs = ["admin.vm.property.Set+memory dom0 name work\x00555", "admin.vm.Kill dom0 name work\x00"]
+    theirs = [
+        "admin.vm.property.Set+memory dom0 name work\x00555",
+        "admin.vm.Kill dom0 name work\x00",
+    ]
     sandbox.faults([{"kind": "meanwhile", "match": "admin.vm.property.Get", "requests": theirs}])
     assert sandbox.raw(GET) == b"0\0default=False type=int 555"
     memory_set, killed, own = sandbox.log()

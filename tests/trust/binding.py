@@ -2,7 +2,8 @@
 """A process with nothing in it but the core, failing.c preloaded and a sandbox beside it.
 
 ``binding.py leaks FOLDER ROUNDS MINUTES`` repeats every case, ``binding.py memory FOLDER MOST
-MINUTES`` lets every allocation of every case fail (at most MOST of a call, evenly spread; 0: all), ``binding.py python FOLDER 0 MINUTES`` every one of Python's own.
+MINUTES`` lets every allocation of every case fail (at most MOST of a call, evenly spread; 0: all),
+``binding.py python FOLDER 0 MINUTES`` every one of Python's own.
 Prints one JSON object a case.
 """
 
@@ -16,6 +17,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -82,10 +84,12 @@ class World:
 
 def rounds_of(world: World) -> dict[str, tuple[int, Callable[[], Any]]]:
     """Case > (what its rounds are divided by, a round)."""
+
     def in_turn(calls: list[Call]) -> Callable[[], Any]:
         def each() -> None:
             for call in calls:
                 world.call(call)
+
         return each
 
     out = {name: (1, in_turn(calls)) for name, calls in CALLS.items()}
@@ -135,9 +139,9 @@ def judged(call: Callable[[], Any], whole: Any) -> str:
         return f"wrong: {type(problem).__name__}: {problem}"
     if answer == whole:
         return "done without"
-    if isinstance(answer, dict) and answer.get("result") is False:
-        if "out of memory" in answer["comment"]:
-            return "said so"
+    failed = isinstance(answer, dict) and answer.get("result") is False
+    if failed and "out of memory" in answer["comment"]:
+        return "said so"
     return f"wrong: {str(answer)[:300]}"
 
 
@@ -221,7 +225,7 @@ def memory(world: World, most: int, has_time: Callable[[], bool]) -> Iterator[di
         for call in calls:
             if not has_time():
                 return
-            yield {"case": name, **starve(world, lambda: world.call(call), most)}
+            yield {"case": name, **starve(world, partial(world.call, call), most)}
     for name, plain in {
         "functions": _core.functions,
         "Run": lambda: world.run() and None,

@@ -11,6 +11,7 @@ import copy
 import pickle
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -210,7 +211,7 @@ def attributes(make: Callable[..., Any]) -> dict[str, Callable[[], Any]]:
         expect(ValueError, lambda: run.call("nosuch.function", {}))
         expect(TypeError, lambda: run.call("qvm.exists"))
         for wrong in WRONG:
-            expect((TypeError, ValueError, RecursionError), lambda: run.call("qvm.prefs", wrong))
+            expect((TypeError, ValueError, RecursionError), partial(run.call, "qvm.prefs", wrong))
         run.call("qvm.prefs", ODD, True)
 
     def copies() -> None:

@@ -25,8 +25,10 @@ from rig import MACHINES, QuickMinion
 from saltext.qvm_gpu.sandbox import Sandbox
 from soak import MINUTES, SOAK, count, has_time
 
-EXAMPLES = 400 if SOAK else 150  # of one run of hypothesis; in a soak test it is run again and again
-ENDLESS = SOAK and MINUTES != float("inf")
+EXAMPLES = (
+    400 if SOAK else 150
+)  # of one run of hypothesis; in a soak test it is run again and again
+ENDLESS = SOAK and float("inf") != MINUTES
 DEFAULT = "*default*"
 MACHINE_FILES = [None, "recorded-root", "plain-with-identities", "r42-plain", "two-bridges"]
 
@@ -49,7 +51,9 @@ NEVER_DEFAULT = {"label"}
 
 def written(value: Any) -> st.SearchStrategy[Any]:
     """A value as people write it: with quotes or without."""
-    return st.sampled_from([value, str(value)]) if isinstance(value, (int, bool)) else st.just(value)
+    return (
+        st.sampled_from([value, str(value)]) if isinstance(value, (int, bool)) else st.just(value)
+    )
 
 
 @st.composite
