@@ -70,7 +70,7 @@ static int note_owner(struct qg_run *run, json_t *record, struct qg_err *err) {
 /* Fails where somebody else is creating the qube right now, or its record is broken. */
 static int check_nobody(struct qg_run *run, const char *name, struct qg_err *err) {
     struct qg_err problem = {0};
-    QG_AUTO(json) json_t *other = qg_run_unfinished(run, name, &problem);
+    json_decref(qg_run_unfinished(run, name, &problem));
     if (problem.kind != QG_ERR_NONE && err && err->kind == QG_ERR_NONE)
         *err = problem;
     return problem.kind == QG_ERR_NONE ? 0 : -1;
@@ -115,6 +115,8 @@ json_t *qg_run_unfinished(struct qg_run *run, const char *name, struct qg_err *e
     json_t *record = qg_value_load(qg_buf_text(&text), text.length, &broken);
     if (!record || !qg_value_get_text(record, "source")) {
         json_decref(record);
+        if (qg_err_pass_oom(err, &broken) < 0)
+            return NULL;
         qg_err_set(
             err, QG_ERR_PARSE,
             "%s is no record of a creation: look whether qube %s is complete, then remove the file",

@@ -31,8 +31,14 @@ from saltext.qvm_gpu import _core
 from saltext.qvm_gpu.sandbox import Sandbox
 
 libc = ctypes.CDLL(None)
+END = float("inf")  # when the minutes are over
 WARM = 30  # rounds until nothing is made lazily any more
 CACHE = 4096
+
+
+def has_time() -> bool:
+    """Whether the minutes are not over."""
+    return time.monotonic() < END
 
 
 class Watch:
@@ -97,7 +103,7 @@ def rounds_of(world: World) -> dict[str, tuple[int, Callable[[], Any]]]:
     return out | {name: (20, in_turn(calls)) for name, calls in WRITING.items()}
 
 
-def grown(world: World, each: Callable[[], Any], rounds: int, has_time: Callable[[], bool]) -> Any:
+def grown(world: World, each: Callable[[], Any], rounds: int) -> Any:
     """How many rounds there was time for, and how much more is held after them than after a tenth
     of them."""
     before = Watch.held()
@@ -113,7 +119,7 @@ def grown(world: World, each: Callable[[], Any], rounds: int, has_time: Callable
     return done, {what: after[what] - before[what] for what in after}
 
 
-def leaks(world: World, rounds: int, has_time: Callable[[], bool]) -> Iterator[dict[str, Any]]:
+def leaks(world: World, rounds: int) -> Iterator[dict[str, Any]]:
     """Each case in turn. Python's cache of attributes takes up to 4096 names before it is full, so
     that a few objects more are looked at again, for longer."""
     Watch()
@@ -123,9 +129,9 @@ def leaks(world: World, rounds: int, has_time: Callable[[], bool]) -> Iterator[d
         for _ in range(WARM):
             each()
         wanted = max(rounds // divisor, WARM)
-        done, more = grown(world, each, wanted, has_time)
+        done, more = grown(world, each, wanted)
         if wanted // 2 < more["objects"] <= CACHE:
-            done, more = grown(world, each, CACHE * 2, has_time)
+            done, more = grown(world, each, CACHE * 2)
         yield {"case": name, "rounds": done, "grown": more}
 
 
@@ -157,7 +163,7 @@ def starve(world: World, call: Callable[[], Any], most: int) -> dict[str, Any]:
     cases: dict[str, int] = {}
     wrong = []
     nth = 1 + (total % step if step > 1 else 0)
-    while True:
+    while has_time():
         fds, blocks = len(os.listdir("/proc/self/fd")), libc.failing_live()
         libc.failing_arm(ctypes.c_ulong(nth), nth % 3 > 0)
         verdict = judged(call, whole)
@@ -193,6 +199,8 @@ def starve_writing(world: World, call: Call, most: int) -> dict[str, Any]:
     cases: dict[str, int] = {}
     wrong = []
     for nth in range(1, total + 1, max(1, -(-total // most)) if most else 1):
+        if not has_time():
+            break
         sandbox.reset()
         shutil.rmtree(world.records, ignore_errors=True)
         blocks = libc.failing_live()
@@ -218,7 +226,7 @@ def starve_writing(world: World, call: Call, most: int) -> dict[str, Any]:
     return {"allocations": total, "cases": cases, "wrong": wrong[:10]}
 
 
-def memory(world: World, most: int, has_time: Callable[[], bool]) -> Iterator[dict[str, Any]]:
+def memory(world: World, most: int) -> Iterator[dict[str, Any]]:
     """Each case under want of memory."""
     Watch()
     for name, calls in CALLS.items():
@@ -242,7 +250,7 @@ def memory(world: World, most: int, has_time: Callable[[], bool]) -> Iterator[di
             yield {"case": f"{name}: {call[0]}", **starve_writing(world, call, most)}
 
 
-def python(world: World, most: int, has_time: Callable[[], bool]) -> Iterator[dict[str, Any]]:
+def python(world: World, most: int) -> Iterator[dict[str, Any]]:
     """Python's own allocations fail, one after the other, in calls that ask nobody."""
     import _testcapi
 
@@ -313,11 +321,12 @@ def starve_python(testcapi: Any, call: Callable[[], Any]) -> dict[str, Any]:
 
 def main() -> None:
     mode, folder, number, minutes = sys.argv[1:]
-    end = time.monotonic() + float(minutes) * 60
+    global END  # noqa: PLW0603 - told by the command line
+    END = time.monotonic() + float(minutes) * 60
     world = World(Path(folder))
     try:
         part = {"leaks": leaks, "memory": memory, "python": python}[mode]
-        for line in part(world, int(number), lambda: time.monotonic() < end):
+        for line in part(world, int(number)):
             print(json.dumps(line), flush=True)
     finally:
         world.sandbox.stop()
