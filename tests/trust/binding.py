@@ -103,15 +103,15 @@ def rounds_of(world: World) -> dict[str, tuple[int, Callable[[], Any]]]:
     return out | {name: (20, in_turn(calls)) for name, calls in WRITING.items()}
 
 
-def grown(world: World, each: Callable[[], Any], rounds: int) -> Any:
-    """How many rounds there was time for, and how much more is held after them than after a tenth
+def grown(world: World, each: Callable[[], Any], rounds: int, until: float) -> Any:
+    """How many rounds there was time for, and how much more is held after them than after the first
     of them."""
     before = Watch.held()
     done = 0
-    while done < rounds and has_time():
+    while done < rounds and time.monotonic() < until:
         each()
         done += 1
-        if done == rounds // 10:
+        if done == min(rounds // 10, 1000):
             before = Watch.held()
         if done % 1000 == 0:  # the log would fill the disk
             os.truncate(world.sandbox.log_path, 0)
@@ -120,18 +120,18 @@ def grown(world: World, each: Callable[[], Any], rounds: int) -> Any:
 
 
 def leaks(world: World, rounds: int) -> Iterator[dict[str, Any]]:
-    """Each case in turn. Python's cache of attributes takes up to 4096 names before it is full, so
-    that a few objects more are looked at again, for longer."""
+    """Each case in turn, with its share of the minutes. Python's cache of attributes takes up to
+    4096 names before it is full, so that a few objects more are looked at again, for longer."""
     Watch()
-    for name, (divisor, each) in rounds_of(world).items():
-        if not has_time():
-            return
+    todo = rounds_of(world)
+    for number, (name, (divisor, each)) in enumerate(todo.items()):
         for _ in range(WARM):
             each()
         wanted = max(rounds // divisor, WARM)
-        done, more = grown(world, each, wanted)
-        if wanted // 2 < more["objects"] <= CACHE:
-            done, more = grown(world, each, CACHE * 2)
+        now = time.monotonic()
+        done, more = grown(world, each, wanted, now + (END - now) / (len(todo) - number))
+        if done // 2 < more["objects"] <= CACHE:
+            done, more = grown(world, each, CACHE * 2, float("inf"))
         yield {"case": name, "rounds": done, "grown": more}
 
 
