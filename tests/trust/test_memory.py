@@ -68,7 +68,7 @@ def test_nothing_leaks(failing, tmp_path):
     results = run(failing, "leaks", tmp_path / "world", ROUNDS)
     for one in results:
         count("leak", "rounds", one["rounds"])
-        count("leak", "functions and attributes")
+        count("leak", "functions, attributes and writing states")
     assert SOAK or {one["case"] for one in results} >= cases.names_of_module()
     leaks = [
         one
