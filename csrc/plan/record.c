@@ -113,6 +113,8 @@ json_t *qg_run_unfinished(struct qg_run *run, const char *name, struct qg_err *e
         return NULL;
     struct qg_err broken = {0};
     json_t *record = qg_value_load(qg_buf_text(&text), text.length, &broken);
+    if (!record) /* again: jansson says of some allocations that failed that a token is wrong */
+        record = qg_value_load(qg_buf_text(&text), text.length, &broken);
     if (!record || !qg_value_get_text(record, "source")) {
         json_decref(record);
         if (qg_err_pass_oom(err, &broken) < 0)

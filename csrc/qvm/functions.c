@@ -83,7 +83,7 @@ static int function_state(struct qg_run *run, const json_t *args, struct qg_repo
                           struct qg_err *err) {
     const json_t *given = json_object_get(args, "body");
     QG_AUTO(json) json_t *body = json_array();
-    QG_AUTO(json) json_t *with = json_copy(qg_value_mutable(args));
+    QG_AUTO(json) json_t *with = qg_value_copy(args, err);
     size_t i;
     json_t *item;
     if (!body || !with)

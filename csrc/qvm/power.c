@@ -56,10 +56,11 @@ int qg_power_check_timeout(long long timeout, struct qg_err *err) {
 
 /* The seconds to wait, 0 where none are given: the usual ones. */
 static int take_timeout(struct qg_body *body, long long *timeout, struct qg_err *err) {
-    struct qg_err ignored = {0};
-    if (qg_body_int(body, "timeout", 0, timeout, err) < 0)
+    const json_t *given;
+    if (qg_body_int(body, "timeout", 0, timeout, err) < 0 ||
+        qg_body_find(body, "timeout", &given, err) < 0)
         return -1;
-    return qg_body_get(body, "timeout", &ignored) ? qg_power_check_timeout(*timeout, err) : 0;
+    return given ? qg_power_check_timeout(*timeout, err) : 0;
 }
 
 static bool is_state(const struct qg_job *job, const char *state) {
