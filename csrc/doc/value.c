@@ -252,11 +252,17 @@ json_t *qg_value_clean(const json_t *value, struct qg_err *err) {
     return is_clean(value) ? json_incref(qg_value_mutable(value)) : or_oom(copy_clean(value), err);
 }
 
+/* Into memory of our own: json_dumps leaves keys out where its buffer cannot grow. */
 char *qg_value_dump(const json_t *value, struct qg_err *err) {
-    char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
-    if (!text)
+    const size_t flags = JSON_COMPACT | JSON_ENCODE_ANY;
+    size_t size = json_dumpb(value, NULL, 0, flags);
+    QG_AUTO_STR char *text = size ? malloc(size + 1) : NULL;
+    if (!text || json_dumpb(value, text, size, flags) != size) {
         qg_err_oom(err);
-    return text;
+        return NULL;
+    }
+    text[size] = '\0';
+    return QG_STEAL(text);
 }
 
 json_t *qg_value_load(const char *text, size_t length, struct qg_err *err) {
