@@ -131,8 +131,8 @@ static int card_plan(struct qg_job *job, struct qg_block *block, struct qg_err *
     QG_AUTO(json) json_t *refs = refs_of(job, block, force, err);
     if (!refs || qg_create_end(job, err) < 0)
         return -1;
-    return qg_assign_plan(job, block, refs, &how, err);
+    return qg_assign_plan(job, block, refs, &how, err) < 0 ? -1 : qg_prefs_plan_deferred(job, err);
 }
 
 /* Its changes are those of qvm.prefs: pcidevs. */
-const struct qg_action qg_action_card = {"prefs", NULL, card_need, card_plan, false};
+const struct qg_action qg_action_card = {"prefs", NULL, card_need, card_plan, QG_ACTION_ASSIGNS};

@@ -73,8 +73,7 @@ static int restart_plan(struct qg_job *job, struct qg_block *block, struct qg_er
     return plan_steps(job, block, timeout, force, err);
 }
 
-static const struct qg_action action_restart = {"restarted", NULL, restart_need, restart_plan,
-                                                false};
+static const struct qg_action action_restart = {"restarted", NULL, restart_need, restart_plan, 0};
 
 int qg_gpu_restarted(struct qg_run *run, const json_t *args, struct qg_report *report,
                      struct qg_err *err) {

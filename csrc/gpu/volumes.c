@@ -80,4 +80,4 @@ static int volumes_plan(struct qg_job *job, struct qg_block *block, struct qg_er
     return 0;
 }
 
-const struct qg_action qg_action_volumes = {"volumes", NULL, volumes_need, volumes_plan, false};
+const struct qg_action qg_action_volumes = {"volumes", NULL, volumes_need, volumes_plan, 0};

@@ -51,6 +51,15 @@ struct qg_need {
     bool maxmem_on;   /* …while maxmem is to be above 0: qubesd cannot have both */
 };
 
+enum qg_trait {
+    /* For a qube that is there, the plan looks at nothing but what need has asked for, or asks for
+     * what no other action of the state does: it is made as soon as that is known, while other
+     * answers are on their way. */
+    QG_ACTION_EARLY = 1,
+    /* It assigns devices; it ends with qg_prefs_plan_deferred. */
+    QG_ACTION_ASSIGNS = 2,
+};
+
 struct qg_action {
     const char *name; /* as in `qvm.NAME` */
     const char *const
@@ -60,10 +69,7 @@ struct qg_action {
     /* Plans steps against job->qube. QG_ERR_INVALID stops the whole state before anything is
      * written; a condition that does not hold sets block->failed. */
     int (*plan)(struct qg_job *job, struct qg_block *block, struct qg_err *err);
-    /* For a qube that is there, the plan looks at nothing but what need has asked for, or asks for
-     * what no other action of the state does: it is made as soon as that is known, while other
-     * answers are on their way. */
-    bool early;
+    unsigned traits; /* of enum qg_trait */
 };
 
 extern const struct qg_action qg_action_state, qg_action_exists, qg_action_missing,
@@ -110,9 +116,9 @@ int qg_job_step_take(struct qg_job *job, struct qg_block *block, enum qg_step_ki
                      const char *name, const char *value, json_t *extra, const char *key,
                      json_t *old, json_t *new, struct qg_err *err);
 
-/* Plans virt_mode pvh, which qubesd refuses as long as PCI devices are assigned: an error that
- * names both where some stay. block: of the prefs that want it. */
-int qg_prefs_plan_pvh(struct qg_job *job, struct qg_block *block, struct qg_err *err);
+/* Plans what the prefs of this state left to the devices behind them: virt_mode pvh, which qubesd
+ * refuses as long as PCI devices are assigned. Where some stay, an error that names both. */
+int qg_prefs_plan_deferred(struct qg_job *job, struct qg_err *err);
 
 /* Plans whatever brings the qube up: nothing where it runs. One that starts or dies at the moment
  * is waited for; a suspended one fails the block. timeout: seconds, 0 for the usual ones. */

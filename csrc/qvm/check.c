@@ -115,8 +115,8 @@ static int state_plan(struct qg_job *job, struct qg_block *block, struct qg_err 
                   : qg_block_fail(block, err, "Qube %s is %s", job->name, job->qube.power);
 }
 
-const struct qg_action qg_action_state = {"state", NULL, power_need, state_plan, false};
-const struct qg_action qg_action_exists = {"exists", keys, existence_need, exists_plan, false};
-const struct qg_action qg_action_missing = {"missing", keys, existence_need, missing_plan, false};
-const struct qg_action qg_action_running = {"running", keys, power_need, running_plan, false};
-const struct qg_action qg_action_halted = {"halted", keys, power_need, halted_plan, false};
+const struct qg_action qg_action_state = {"state", NULL, power_need, state_plan, 0};
+const struct qg_action qg_action_exists = {"exists", keys, existence_need, exists_plan, 0};
+const struct qg_action qg_action_missing = {"missing", keys, existence_need, missing_plan, 0};
+const struct qg_action qg_action_running = {"running", keys, power_need, running_plan, 0};
+const struct qg_action qg_action_halted = {"halted", keys, power_need, halted_plan, 0};

@@ -628,12 +628,7 @@ static int plan_attach(struct qg_job *job, struct qg_block *block, const json_t 
 }
 
 /* Detaching comes first: the port may be wanted again. */
-static int devices_plan(struct qg_job *job, struct qg_block *block, struct qg_err *err) {
-    bool exists;
-    if (qg_job_must_exist(job, block, &exists, err) < 0)
-        return -1;
-    if (!exists)
-        return 0;
+static int plan_items(struct qg_job *job, struct qg_block *block, struct qg_err *err) {
     QG_AUTO(json) json_t *attach = gather_items(block, attach_verb, err);
     QG_AUTO(json) json_t *detach = gather_items(block, detach_verb, err);
     QG_AUTO(json) json_t *detached = qg_value_object(err);
@@ -647,12 +642,19 @@ static int devices_plan(struct qg_job *job, struct qg_block *block, struct qg_er
         return answer(job, block, err);
     if (empty)
         return qg_block_say(block, err, "[SKIP] No devices given");
-    if (plan_detach(job, block, detach, detached, err) < 0 ||
-        plan_attach(job, block, attach, detached, err) < 0)
-        return -1;
-    struct qg_block *prefs = job->pvh;
-    job->pvh = NULL;
-    return prefs ? qg_prefs_plan_pvh(job, prefs, err) : 0;
+    return plan_detach(job, block, detach, detached, err) < 0
+               ? -1
+               : plan_attach(job, block, attach, detached, err);
 }
 
-const struct qg_action qg_action_devices = {"devices", keys, devices_need, devices_plan, false};
+static int devices_plan(struct qg_job *job, struct qg_block *block, struct qg_err *err) {
+    bool exists;
+    if (qg_job_must_exist(job, block, &exists, err) < 0)
+        return -1;
+    if (!exists)
+        return 0;
+    return plan_items(job, block, err) < 0 ? -1 : qg_prefs_plan_deferred(job, err);
+}
+
+const struct qg_action qg_action_devices = {"devices", keys, devices_need, devices_plan,
+                                            QG_ACTION_ASSIGNS};

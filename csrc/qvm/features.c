@@ -223,5 +223,7 @@ static int features_plan(struct qg_job *job, struct qg_block *block, struct qg_e
     return 0;
 }
 
-const struct qg_action qg_action_features = {"features", keys, features_need, features_plan, true};
-const struct qg_action qg_action_service = {"service", keys, features_need, features_plan, true};
+const struct qg_action qg_action_features = {"features", keys, features_need, features_plan,
+                                             QG_ACTION_EARLY};
+const struct qg_action qg_action_service = {"service", keys, features_need, features_plan,
+                                            QG_ACTION_EARLY};

@@ -157,4 +157,5 @@ static int firewall_plan(struct qg_job *job, struct qg_block *block, struct qg_e
     return set_rules(job, block, wanted, err);
 }
 
-const struct qg_action qg_action_firewall = {"firewall", keys, firewall_need, firewall_plan, true};
+const struct qg_action qg_action_firewall = {"firewall", keys, firewall_need, firewall_plan,
+                                             QG_ACTION_EARLY};

@@ -183,7 +183,7 @@ static bool can_plan(const struct early *early) {
     want.features = early->need->features;
     want.classes = early->need->classes;
     want.volumes = early->need->volumes;
-    return block->action->early &&
+    return (block->action->traits & QG_ACTION_EARLY) &&
            qg_qube_knows(&job->qube, &want, block->features, block->classes, block->volumes);
 }
 

@@ -201,9 +201,8 @@ static int unpause_plan(struct qg_job *job, struct qg_block *block, struct qg_er
     return add_power_step(job, block, QG_STEP_UNPAUSE, NULL, "Running", err);
 }
 
-const struct qg_action qg_action_start = {"start", start_keys, power_need, start_plan, false};
-const struct qg_action qg_action_shutdown = {"shutdown", stop_keys, power_need, shutdown_plan,
-                                             false};
-const struct qg_action qg_action_kill = {"kill", kill_keys, power_need, kill_plan, false};
-const struct qg_action qg_action_pause = {"pause", pause_keys, power_need, pause_plan, false};
-const struct qg_action qg_action_unpause = {"unpause", pause_keys, power_need, unpause_plan, false};
+const struct qg_action qg_action_start = {"start", start_keys, power_need, start_plan, 0};
+const struct qg_action qg_action_shutdown = {"shutdown", stop_keys, power_need, shutdown_plan, 0};
+const struct qg_action qg_action_kill = {"kill", kill_keys, power_need, kill_plan, 0};
+const struct qg_action qg_action_pause = {"pause", pause_keys, power_need, pause_plan, 0};
+const struct qg_action qg_action_unpause = {"unpause", pause_keys, power_need, unpause_plan, 0};

@@ -288,7 +288,7 @@ static int plan_ranks(struct qg_job *job, struct qg_block *block, const struct s
     return 0;
 }
 
-int qg_prefs_plan_pvh(struct qg_job *job, struct qg_block *block, struct qg_err *err) {
+static int plan_pvh(struct qg_job *job, struct qg_block *block, struct qg_err *err) {
     const struct qg_property *property = qg_properties_find(&job->qube.properties, "virt_mode");
     char value[] = "pvh";
     const struct setting setting = {.key = "virt_mode", .property = property, .value = value};
@@ -314,7 +314,7 @@ int qg_prefs_plan_pvh(struct qg_job *job, struct qg_block *block, struct qg_err 
 /* What the devices of the same state leave assigned is known only when they are planned. */
 static bool devices_follow(const struct qg_job *job, const struct qg_block *block) {
     for (const struct qg_block *next = block + 1; next < job->blocks + job->count; next++)
-        if (next->action == &qg_action_devices)
+        if (next->action->traits & QG_ACTION_ASSIGNS)
             return true;
     return false;
 }
@@ -328,9 +328,15 @@ static int plan_mode(struct qg_job *job, struct qg_block *block, const struct se
     if (!wanted)
         return 0;
     if (!devices_follow(job, block))
-        return qg_prefs_plan_pvh(job, block, err);
+        return plan_pvh(job, block, err);
     job->pvh = block;
     return 0;
+}
+
+int qg_prefs_plan_deferred(struct qg_job *job, struct qg_err *err) {
+    struct qg_block *prefs = job->pvh;
+    job->pvh = NULL;
+    return prefs ? plan_pvh(job, prefs, err) : 0;
 }
 
 /* True for a bare `get`, `list` or words: the values are asked for, nothing is to be set. */
@@ -407,4 +413,4 @@ static int prefs_plan(struct qg_job *job, struct qg_block *block, struct qg_err 
     return plan_ranks(job, block, &settings, PVH_RANK + 1, 9, err);
 }
 
-const struct qg_action qg_action_prefs = {"prefs", keys, prefs_need, prefs_plan, true};
+const struct qg_action qg_action_prefs = {"prefs", keys, prefs_need, prefs_plan, QG_ACTION_EARLY};

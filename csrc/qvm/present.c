@@ -208,4 +208,5 @@ static int present_plan(struct qg_job *job, struct qg_block *block, struct qg_er
     return creation.more ? set_properties(job, block, &wish, err) : 0;
 }
 
-const struct qg_action qg_action_present = {"present", keys, present_need, present_plan, true};
+const struct qg_action qg_action_present = {"present", keys, present_need, present_plan,
+                                            QG_ACTION_EARLY};

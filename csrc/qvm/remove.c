@@ -156,5 +156,5 @@ static int clone_plan(struct qg_job *job, struct qg_block *block, struct qg_err 
     return qg_create_plan(job, block, &creation, err);
 }
 
-const struct qg_action qg_action_absent = {"absent", absent_keys, absent_need, absent_plan, false};
-const struct qg_action qg_action_clone = {"clone", clone_keys, clone_need, clone_plan, false};
+const struct qg_action qg_action_absent = {"absent", absent_keys, absent_need, absent_plan, 0};
+const struct qg_action qg_action_clone = {"clone", clone_keys, clone_need, clone_plan, 0};

@@ -181,4 +181,4 @@ static int run_plan(struct qg_job *job, struct qg_block *block, struct qg_err *e
     return block->failed ? 0 : add_program(job, block, argv, command, timeout, err);
 }
 
-const struct qg_action qg_action_run = {"run", keys, run_need, run_plan, false};
+const struct qg_action qg_action_run = {"run", keys, run_need, run_plan, 0};

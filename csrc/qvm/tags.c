@@ -143,4 +143,4 @@ static int tags_plan(struct qg_job *job, struct qg_block *block, struct qg_err *
     return plan_tags(job, block, add, true, before, err);
 }
 
-const struct qg_action qg_action_tags = {"tags", keys, tags_need, tags_plan, true};
+const struct qg_action qg_action_tags = {"tags", keys, tags_need, tags_plan, QG_ACTION_EARLY};

@@ -338,6 +338,18 @@ def test_a_shared_group_can_go_along(machine, minion_for):
     assert len(assigned(sandbox, "gpu")) == 3
 
 
+def test_pvh_and_a_card_contradict_each_other_before_any_write(sandbox, minion):
+    refused = minion.one("qvm_gpu.present", "gpu", {"prefs": {"virt_mode": "pvh"}})
+    assert refused["result"] is False
+    assert "virt_mode: pvh and PCI devices" in refused["comment"], refused["comment"]
+    assert sandbox.writing_calls() == []
+    for changes in (True, False):  # nothing to give: it may be pvh, and settles
+        body = {"prefs": {"virt_mode": "pvh"}, "devices": []}
+        state = minion.one("qvm_gpu.present", "gpu", body)
+        assert state["result"] is True and bool(state["changes"]) is changes, state
+    assert properties(sandbox, "gpu")["virt_mode"] == "pvh"
+
+
 @pytest.mark.parametrize("devices", ["auto", ["01:00.0"]])
 def test_a_card_that_dom0_uses_is_told(machine, minion_for, devices):
     """Assigning does no harm; what has to be done before a start is in the comment."""

@@ -184,6 +184,13 @@ def test_pvh_waits_for_the_devices_of_the_same_state(quick, sandbox):
     assert values(sandbox)["virt_mode"] == "pvh" and assigned(sandbox) == []
 
 
+def test_pvh_is_not_lost_where_no_device_is_given(quick, sandbox):
+    body = [{"prefs": [{"virt_mode": "pvh"}]}, {"devices": [{"attach": []}]}]
+    sandbox.ok("admin.vm.property.Set+virt_mode", "work", "hvm")
+    (state,) = three_runs(quick, sandbox, state_of(body, "qvm.vm"))
+    assert state["changes"] == {"qvm.prefs": {"virt_mode": {"old": "hvm", "new": "pvh"}}}
+
+
 # -- what contradicts itself
 
 
