@@ -105,9 +105,10 @@ static bool use_proof(struct qg_host *host, const json_t *wanted, struct qg_driv
     return json_object_update(facts->installed, installed) == 0;
 }
 
-/* Runs rpm with these arguments; *known false where it cannot run. */
-static int ask_rpm(struct qg_host *host, const char *const *argv, json_t *installed, bool *known,
-                   struct qg_err *err) {
+/* Runs rpm with these arguments; *known false where it cannot run, or says less than a line for
+ * each of the names. */
+static int ask_rpm(struct qg_host *host, const char *const *argv, size_t names, json_t *installed,
+                   bool *known, struct qg_err *err) {
     struct qg_host_command command = {.argv = argv, .unprivileged = true};
     struct qg_deadline deadline = qg_deadline_in(QUERY_MS);
     QG_AUTO(host_result) struct qg_host_result result = {0};
@@ -119,8 +120,12 @@ static int ask_rpm(struct qg_host *host, const char *const *argv, json_t *instal
         return qg_err_set(err, problem.kind, "rpm -q: %s", problem.text);
     }
     /* Its exit code only counts what is not installed. */
-    *known = !strstr(qg_buf_text(&result.out), "error: ");
-    return qg_parse_rpm_list(qg_buf_text(&result.out), installed, err);
+    const char *said = qg_buf_text(&result.out);
+    size_t lines = 0;
+    for (const char *at = said; (at = strchr(at, '\n')); at++)
+        lines++;
+    *known = lines >= names && !strstr(said, "error: ");
+    return qg_parse_rpm_list(said, installed, err);
 }
 
 static const char rpm_format[] = "%{NAME} %{VERSION}-%{RELEASE}\\n";
@@ -142,7 +147,8 @@ static int read_rpm(struct qg_host *host, const json_t *wanted, struct qg_driver
     json_array_foreach(wanted, index, name) {
         argv[count++] = json_string_value(name);
     }
-    int status = ask_rpm(host, argv, facts->installed, &facts->packages_known, err);
+    int status = ask_rpm(host, argv, json_array_size(wanted) + 2, facts->installed,
+                         &facts->packages_known, err);
     free(argv);
     return status;
 }

@@ -201,7 +201,7 @@ def attributes(make: Callable[..., Any]) -> dict[str, Callable[[], Any]]:
     run = make()
 
     def constructor() -> None:
-        make().__init__(socket="/nonexistent", timeout=3, log=print)
+        expect(RuntimeError, lambda: make().__init__(socket="/nonexistent", timeout=3, log=print))
         expect(ValueError, lambda: _core.Run(timeout=-1))
         expect(TypeError, lambda: _core.Run(socket=b"bytes"))
         expect(TypeError, lambda: _core.Run(unknown=1))
