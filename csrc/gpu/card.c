@@ -14,7 +14,7 @@ enum { VENDOR_NVIDIA = 0x10de };
 static const struct {
     uint32_t code;
     unsigned shift; /* how many low bits do not matter */
-    const char *name;
+    char name[12];
 } kinds[] = {
     {0x0300, 8, "display"},     {0x0302, 8, "3D"},         {0x03, 16, "display"},
     {0x0403, 8, "audio"},       {0x0401, 8, "audio"},      {0x0c0330, 0, "USB"},

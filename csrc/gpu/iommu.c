@@ -62,7 +62,8 @@ static struct isolation by_acs(const struct qg_pci_config *config) {
 
 static struct isolation by_quirk(const struct qg_pci_config *config,
                                  const struct qg_iommu_quirk *quirk) {
-    struct isolation answer = {.on = true, .sure = QG_IOMMU_LIKELY, .why = quirk->why};
+    struct isolation answer = {
+        .on = true, .sure = QG_IOMMU_LIKELY, .why = qg_iommu_quirk_why(quirk)};
     if (quirk->kind != QG_QUIRK_WIDE_ACS)
         return answer;
     if (config->acs == QG_PCI_UNKNOWN)

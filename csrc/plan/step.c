@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const kind_names[] = {
+static const char kind_names[][16] = {
     [QG_STEP_CREATE] = "create",
     [QG_STEP_REMOVE] = "remove",
     [QG_STEP_PROPERTY_SET] = "property.set",

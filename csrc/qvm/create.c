@@ -54,7 +54,7 @@ static bool is_own_property(const char *name) {
  */
 static int new_properties(const struct making *making, struct qg_qube *qube, struct qg_err *err) {
     static const struct {
-        const char *name;
+        char name[24];
         enum qg_property_type type;
     } basic[] = {
         {"autostart", QG_PROPERTY_BOOL},

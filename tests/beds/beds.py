@@ -14,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
-import itertools
 import json
 import os
 import shutil
@@ -23,6 +22,7 @@ import socket
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -48,7 +48,6 @@ __all__ = ["NAMES", "Bed", "BedUnavailable", "Card", "Result", "SshTarget", "bui
 REPOSITORY = Path(__file__).resolve().parents[2]
 CACHE = REPOSITORY / "build" / "beds"
 NAMES = tuple(recipes.RECIPES)
-_counter = itertools.count(1)
 
 
 @dataclass(frozen=True)
@@ -174,9 +173,12 @@ class Bed:
         base = build(self.name)
         self.facts = json.loads((base / "facts.json").read_text())
         _drop_leftovers()
-        self._folder = CACHE / "run" / f"{self.name}-{os.getpid()}-{next(_counter)}"
+        runs = CACHE / "run"
+        runs.mkdir(parents=True, exist_ok=True)
+        self._folder = Path(tempfile.mkdtemp(prefix=f"{self.name}-{os.getpid()}-", dir=runs))
+        self._folder.chmod(0o755)
         self.root = self._folder / "root"
-        self.root.mkdir(parents=True)
+        self.root.mkdir()
         try:
             self._mount_copy(base / "root")
             furnish(self.root, self._tmp_size)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from beds.beds import Bed, BedUnavailable
+from tests.beds.beds import Bed, BedUnavailable
 
 pytestmark = pytest.mark.slow_bed
 

@@ -13,7 +13,7 @@ import shutil
 import subprocess
 
 import pytest
-from rig import DEADLINE, REPOSITORY, salt_call_of
+from rig import DEADLINE, REPOSITORY
 
 MODULE = """
 __virtualname__ = "qvm"
@@ -119,11 +119,11 @@ class Place:
 
     def __init__(self, minion, package):
         self.minion = minion
-        self.command = [str(salt_call_of(minion.version))]
+        self.command = [str(minion.program)]
         if not package:
             script = minion.folder / "salt-call"
             script.write_text(WITHOUT_THE_PACKAGE, "utf-8")
-            self.command = [str(salt_call_of(minion.version).with_name("python3")), str(script)]
+            self.command = [str(minion.program.with_name("python3")), str(script)]
 
     def call(self, *words):
         done = subprocess.run(

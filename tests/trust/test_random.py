@@ -341,7 +341,9 @@ def trial(bench: Bench, machine: str | None, before: Wish, wish: Wish, grammar: 
     if grammar is as_gpu:  # work is based on a template, and that cannot change
         wish = Wish(wish, qube="gpu" if wish.qube == "work" else wish.qube)
         before = Wish(before, klass="StandaloneVM")
-        wish["prefs"] = {k: v for k, v in wish.prefs.items() if v != "pvh"}  # an error beside a card
+        wish["prefs"] = {
+            k: v for k, v in wish.prefs.items() if v != "pvh"
+        }  # an error beside a card
     bench.turn_to(machine)
     bench.prepare(wish.qube, before)
     function, body = grammar(bench, wish)
