@@ -192,11 +192,38 @@ START_TEST(nvml_with_a_card) {
 }
 END_TEST
 
+/* What a machine with two real cards answered: from what was seen there follows what was said. */
+START_TEST(a_recorded_machine_is_judged_as_it_was) {
+    QG_AUTO(json)
+    json_t *status = json_load_file(QG_TEST_DATA "/card/h100-two-status.json", 0, NULL);
+    ck_assert_ptr_nonnull(status);
+    const json_t *nvml = json_object_get(status, "nvml");
+    struct qg_driver_facts facts = {.cards = json_object_get(status, "cards")};
+    struct qg_verdict verdict = {.asked = true};
+    snprintf(verdict.loaded, sizeof(verdict.loaded), "%s",
+             qg_value_get_text(status, "loaded_version"));
+    size_t index;
+    json_t *card;
+    json_array_foreach(json_object_get(nvml, "cards"), index, card) {
+        snprintf(verdict.nvml.cards[index].name, sizeof(verdict.nvml.cards[index].name), "%s",
+                 qg_value_get_text(card, "name"));
+        verdict.nvml.cards[index].memory =
+            (uint64_t)json_integer_value(json_object_get(card, "memory"));
+        verdict.nvml.count++;
+    }
+    ck_assert_uint_eq(verdict.nvml.count, 2);
+    qg_driver_judge(&facts, true, &verdict);
+    ck_assert_str_eq(qg_verdict_name(verdict.kind), qg_value_get_text(status, "state"));
+    ck_assert_str_eq(verdict.text, qg_value_get_text(status, "text"));
+}
+END_TEST
+
 Suite *qg_suite_nvidia_verify(void) {
     Suite *suite = suite_create("nvidia verify");
     TCase *tests = tcase_create("verify");
     tcase_set_timeout(tests, 40);
     tcase_add_test(tests, each_case_has_its_own_words);
+    tcase_add_test(tests, a_recorded_machine_is_judged_as_it_was);
     tcase_add_test(tests, nvml_without_a_library_says_so);
     tcase_add_test(tests, nvml_with_a_card);
     suite_add_tcase(suite, tests);
