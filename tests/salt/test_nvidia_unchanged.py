@@ -27,7 +27,7 @@ MODINFO = (
 )
 FILES = {
     "etc/os-release": 'ID=debian\nVERSION_ID="12"\nVERSION_CODENAME=bookworm\n',
-    "etc/apt/sources.list": "deb http://deb.debian.org/debian bookworm main non-free\n",
+    "etc/apt/sources.list": "deb http://mirror.example/debian bookworm main non-free\n",
     "proc/sys/kernel/osrelease": f"{KERNEL}\n",
     "var/lib/dpkg/status": "".join(
         f"Package: {name}\nStatus: install ok installed\nArchitecture: amd64\n"

@@ -35,16 +35,16 @@ static void check_deb822(const char *text, const char *expected, size_t matched)
 }
 
 START_TEST(qubes_sources_are_widened_on_archive_and_security) {
-    check_list("deb https://deb.debian.org/debian bookworm main contrib non-free-firmware\n"
-               "#deb-src https://deb.debian.org/debian bookworm main contrib\n"
+    check_list("deb https://mirror.example/debian bookworm main contrib non-free-firmware\n"
+               "#deb-src https://mirror.example/debian bookworm main contrib\n"
                "\n"
-               "deb https://deb.debian.org/debian-security bookworm-security main contrib "
+               "deb https://mirror.example/debian-security bookworm-security main contrib "
                "non-free-firmware\n",
-               "deb https://deb.debian.org/debian bookworm main contrib non-free-firmware "
+               "deb https://mirror.example/debian bookworm main contrib non-free-firmware "
                "non-free\n"
-               "#deb-src https://deb.debian.org/debian bookworm main contrib\n"
+               "#deb-src https://mirror.example/debian bookworm main contrib\n"
                "\n"
-               "deb https://deb.debian.org/debian-security bookworm-security main contrib "
+               "deb https://mirror.example/debian-security bookworm-security main contrib "
                "non-free-firmware non-free\n",
                2);
 }
@@ -58,15 +58,15 @@ START_TEST(the_qubes_repository_stays) {
 END_TEST
 
 START_TEST(other_suites_sources_and_flat_ones_stay) {
-    const char *text = "deb http://deb.debian.org/debian sid main\n"
-                       "deb http://deb.debian.org/debian bookworm-backports main\n"
-                       "deb http://deb.debian.org/debian bookwormish main\n"
-                       "deb-src http://deb.debian.org/debian bookworm main\n"
-                       "deb http://deb.debian.org/debian ./\n"
-                       "deb http://deb.debian.org/debian bookworm\n"
-                       "deb http://deb.debian.org/debian\n"
-                       "deb [arch=amd64 http://deb.debian.org/debian bookworm main\n"
-                       "debx http://deb.debian.org/debian bookworm main";
+    const char *text = "deb http://mirror.example/debian sid main\n"
+                       "deb http://mirror.example/debian bookworm-backports main\n"
+                       "deb http://mirror.example/debian bookwormish main\n"
+                       "deb-src http://mirror.example/debian bookworm main\n"
+                       "deb http://mirror.example/debian ./\n"
+                       "deb http://mirror.example/debian bookworm\n"
+                       "deb http://mirror.example/debian\n"
+                       "deb [arch=amd64 http://mirror.example/debian bookworm main\n"
+                       "debx http://mirror.example/debian bookworm main";
     check_list(text, text, 0);
 }
 END_TEST
@@ -104,24 +104,24 @@ END_TEST
 START_TEST(deb822_stanzas) {
     check_deb822("# Debian\n"
                  "Types: deb deb-src\n"
-                 "URIs: http://deb.debian.org/debian\n"
+                 "URIs: http://mirror.example/debian\n"
                  "Suites: trixie trixie-updates\n"
                  "Components: main contrib non-free-firmware\n"
                  "Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg\n"
                  "\n"
                  "Types: deb\n"
-                 "URIs: http://deb.debian.org/debian-security/\n"
+                 "URIs: http://mirror.example/debian-security/\n"
                  "Suites: trixie-security\n"
                  "Components: main\n",
                  "# Debian\n"
                  "Types: deb deb-src\n"
-                 "URIs: http://deb.debian.org/debian\n"
+                 "URIs: http://mirror.example/debian\n"
                  "Suites: trixie trixie-updates\n"
                  "Components: main contrib non-free-firmware non-free\n"
                  "Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg\n"
                  "\n"
                  "Types: deb\n"
-                 "URIs: http://deb.debian.org/debian-security/\n"
+                 "URIs: http://mirror.example/debian-security/\n"
                  "Suites: trixie-security\n"
                  "Components: main contrib non-free non-free-firmware\n",
                  2);
