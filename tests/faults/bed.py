@@ -12,6 +12,7 @@ import os
 import shutil
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,8 @@ def children() -> set[int]:
     """This process's children, zombies included."""
     out: set[int] = set()
     for task in Path("/proc/self/task").iterdir():
-        out.update(int(pid) for pid in (task / "children").read_text().split())
+        with suppress(FileNotFoundError, ProcessLookupError):  # a thread that has just ended
+            out.update(int(pid) for pid in (task / "children").read_text().split())
     return out
 
 
