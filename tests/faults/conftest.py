@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Fixtures of the fault tests, and the number of cases at the end."""
+"""Fixtures of the fault tests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ for folder in (HERE.parent / "salt", HERE.parent, HERE):
 
 from bed import Bed, Compilers
 from scenarios import SCENARIOS
-from soak import count, summary
+from soak import count
 
 
 @pytest.fixture(scope="session")
@@ -35,8 +35,3 @@ def bed(request, tmp_path_factory, compilers):
 def count_fault():
     """``count(kind)`` counts a case for the summary."""
     return lambda kind: count("fault", kind)
-
-
-def pytest_terminal_summary(terminalreporter):
-    for line in summary():
-        terminalreporter.write_line(line)

@@ -151,6 +151,27 @@ def judged(call: Callable[[], Any], whole: Any) -> str:
     return f"wrong: {str(answer)[:300]}"
 
 
+class Tally:
+    """How the cases of one call ended, and which were wrong."""
+
+    def __init__(self) -> None:
+        self.cases: dict[str, int] = {}
+        self.wrong: list[str] = []
+
+    def take(self, nth: int, verdict: str, blocks: int) -> None:
+        """The case of the ``nth`` allocation, before which so many of the core's blocks lived."""
+        kind = verdict.partition(":")[0]
+        self.cases[kind] = self.cases.get(kind, 0) + 1
+        if kind == "wrong":
+            self.wrong.append(f"{nth}: {verdict}")
+        if libc.failing_live() != blocks:
+            self.wrong.append(f"{nth}: {libc.failing_live() - blocks} blocks are lost, {verdict}")
+
+    def told(self, total: int) -> dict[str, Any]:
+        """What goes to the test."""
+        return {"allocations": total, "cases": self.cases, "wrong": self.wrong[:10]}
+
+
 def starve(world: World, call: Callable[[], Any], most: int) -> dict[str, Any]:
     """Every allocation of the call, or an even spread of them, fails once."""
     whole = call()
@@ -160,8 +181,7 @@ def starve(world: World, call: Callable[[], Any], most: int) -> dict[str, Any]:
     call()
     total = libc.failing_made() - made
     step = max(1, -(-total // most)) if most else 1
-    cases: dict[str, int] = {}
-    wrong = []
+    tally = Tally()
     nth = 1 + (total % step if step > 1 else 0)
     while has_time():
         fds, blocks = len(os.listdir("/proc/self/fd")), libc.failing_live()
@@ -171,18 +191,13 @@ def starve(world: World, call: Callable[[], Any], most: int) -> dict[str, Any]:
         libc.failing_arm(ctypes.c_ulong(0), 0)
         if not struck:
             break
-        kind = verdict.partition(":")[0]
-        cases[kind] = cases.get(kind, 0) + 1
-        if kind == "wrong":
-            wrong.append(f"{nth}: {verdict}")
-        if libc.failing_live() != blocks:
-            wrong.append(f"{nth}: {libc.failing_live() - blocks} blocks are lost, {verdict}")
+        tally.take(nth, verdict, blocks)
         if len(os.listdir("/proc/self/fd")) != fds:
-            wrong.append(f"{nth}: descriptors are lost, {verdict}")
+            tally.wrong.append(f"{nth}: descriptors are lost, {verdict}")
         nth += step
     if call() != whole:
-        wrong.append("another answer afterwards")
-    return {"allocations": total, "cases": cases, "wrong": wrong[:10]}
+        tally.wrong.append("another answer afterwards")
+    return tally.told(total)
 
 
 def starve_writing(world: World, call: Call, most: int) -> dict[str, Any]:
@@ -196,8 +211,7 @@ def starve_writing(world: World, call: Call, most: int) -> dict[str, Any]:
     total = libc.failing_made() - made
     clones = sum(logged.method.endswith("CloneTo") for logged in sandbox.log())
     end = comparable(sandbox.state())
-    cases: dict[str, int] = {}
-    wrong = []
+    tally = Tally()
     for nth in range(1, total + 1, max(1, -(-total // most)) if most else 1):
         if not has_time():
             break
@@ -212,18 +226,17 @@ def starve_writing(world: World, call: Call, most: int) -> dict[str, Any]:
         except MemoryError:
             kind = "MemoryError"
         libc.failing_arm(ctypes.c_ulong(0), 0)
-        cases[kind] = cases.get(kind, 0) + 1
+        tally.take(nth, kind, blocks)
         done = expected(sandbox.log(), whole["changes"], clones)
         if leaves(answer["changes"] if answer else {}) != done:
-            wrong.append(f"{nth}: {kind} reports {answer and answer['changes']}, done was {done}")
+            reported = answer and answer["changes"]
+            tally.wrong.append(f"{nth}: {kind} reports {reported}, done was {done}")
         if kind == "said so" and "out of memory" not in answer["comment"]:
-            wrong.append(f"{nth}: {answer['comment']}")
-        if libc.failing_live() != blocks:
-            wrong.append(f"{nth}: {libc.failing_live() - blocks} blocks are lost, {kind}")
+            tally.wrong.append(f"{nth}: {answer['comment']}")
         again = world.call(call)
         if again["result"] is not True or comparable(sandbox.state()) != end:
-            wrong.append(f"{nth}: {kind}, then {again['result']} {again['comment'][:200]}")
-    return {"allocations": total, "cases": cases, "wrong": wrong[:10]}
+            tally.wrong.append(f"{nth}: {kind}, then {again['result']} {again['comment'][:200]}")
+    return tally.told(total)
 
 
 def memory(world: World, most: int) -> Iterator[dict[str, Any]]:
@@ -297,8 +310,7 @@ def starve_python(testcapi: Any, call: Callable[[], Any]) -> dict[str, Any]:
     """Each allocation of the call fails; what is lost each time is a leak, what only sometimes is
     one of Python's caches."""
     whole = call()
-    cases: dict[str, int] = {}
-    wrong: list[str] = []
+    tally = Tally()
     nth, done = 0, 0
     while done < 5:  # until it has not been reached for some time
         blocks = libc.failing_live()
@@ -307,16 +319,11 @@ def starve_python(testcapi: Any, call: Callable[[], Any]) -> dict[str, Any]:
             if lost <= 0:
                 break
         done = done + 1 if verdict == "done without" else 0
-        kind = verdict.partition(":")[0]
-        cases[kind] = cases.get(kind, 0) + 1
-        if kind == "wrong":
-            wrong.append(f"{nth}: {verdict}")
-        if libc.failing_live() != blocks:
-            wrong.append(f"{nth}: {libc.failing_live() - blocks} blocks are lost, {verdict}")
+        tally.take(nth, verdict, blocks)
         if lost > 0:
-            wrong.append(f"{nth}: {lost} objects are lost, {verdict}")
+            tally.wrong.append(f"{nth}: {lost} objects are lost, {verdict}")
         nth += 1
-    return {"allocations": nth, "cases": cases, "wrong": wrong[:10]}
+    return tally.told(nth)
 
 
 def main() -> None:

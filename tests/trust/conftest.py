@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Fixtures of the tests of trust, and the number of cases at the end."""
+"""Fixtures of the tests of trust."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ for folder in (HERE.parent / "faults", HERE.parent / "salt", HERE.parent, HERE):
 
 from rig import Minion, QuickMinion
 from saltext.qvm_gpu.sandbox import Sandbox
-from soak import summary
 
 
 @pytest.fixture(scope="session")
@@ -54,8 +53,3 @@ def minion_for(tmp_path):
         return made[-1]
 
     return make
-
-
-def pytest_terminal_summary(terminalreporter):
-    for line in summary():
-        terminalreporter.write_line(line)
