@@ -13,7 +13,4 @@ static inline void qg_py_decref(PyObject *object) {
 
 QG_DEFINE_AUTO(py, PyObject, qg_py_decref)
 
-/* The limited API gives methods with keywords another type than PyMethodDef has. */
-#define QG_PY_METHOD(function) ((PyCFunction)(void (*)(void))(function))
-
 #endif

@@ -63,6 +63,14 @@ static int take_timeout(struct qg_body *body, long long *timeout, struct qg_err 
     return given ? qg_power_check_timeout(*timeout, err) : 0;
 }
 
+/* The same within the seconds that the body gives. */
+static int settle_in_time(struct qg_job *job, struct qg_block *block, bool *exists,
+                          struct qg_err *err) {
+    long long timeout;
+    return take_timeout(&block->body, &timeout, err) < 0 ? -1
+                                                         : settle(job, block, timeout, exists, err);
+}
+
 static bool is_state(const struct qg_job *job, const char *state) {
     return strcmp(job->qube.power, state) == 0;
 }
@@ -177,9 +185,7 @@ static int kill_plan(struct qg_job *job, struct qg_block *block, struct qg_err *
 
 static int pause_plan(struct qg_job *job, struct qg_block *block, struct qg_err *err) {
     bool exists;
-    long long timeout;
-    if (take_timeout(&block->body, &timeout, err) < 0 ||
-        settle(job, block, timeout, &exists, err) < 0)
+    if (settle_in_time(job, block, &exists, err) < 0)
         return -1;
     if (!exists)
         return 0;
@@ -190,9 +196,7 @@ static int pause_plan(struct qg_job *job, struct qg_block *block, struct qg_err 
 
 static int unpause_plan(struct qg_job *job, struct qg_block *block, struct qg_err *err) {
     bool exists;
-    long long timeout;
-    if (take_timeout(&block->body, &timeout, err) < 0 ||
-        settle(job, block, timeout, &exists, err) < 0)
+    if (settle_in_time(job, block, &exists, err) < 0)
         return -1;
     if (!exists)
         return 0;
