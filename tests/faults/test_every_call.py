@@ -48,29 +48,30 @@ def disturb(bed, kind, at):
 
 
 def asked_at_once(bed, at):
-    """The calls that may be on their way together with this one: reads wait for each other only
-    where one needs another's answer."""
+    """From where to where the calls are that may be on their way together with this one: reads wait
+    for each other only where one needs another's answer."""
     first = last = at - 1
     if bed.calls[at - 1].writing:
-        return [bed.calls[at - 1]]
+        return slice(first, at)
     while first > 0 and not bed.calls[first - 1].writing:
         first -= 1
     while last + 1 < len(bed.calls) and not bed.calls[last + 1].writing:
         last += 1
-    return bed.calls[first : last + 1]
+    return slice(first, last + 1)
 
 
 def struck_by(bed, kind, at, log):
     """The calls of which one must be named. All that were on their way where the daemon died. One
     that was closed unread has no request in the log: it is among those that are missing there."""
     (fault,) = (call for call in log if call.fault)
-    together = asked_at_once(bed, at)
+    place = asked_at_once(bed, at)
+    together = bed.calls[place]
     if kind.startswith("die"):
         return together
     if fault.request:
         return [fault]
     missing = Counter(call.request for call in together)
-    missing.subtract(call.request for call in log)
+    missing.subtract(call.request for call in log[place.start :])
     return [call for call in together if missing[call.request] > 0]
 
 
