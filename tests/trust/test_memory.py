@@ -23,15 +23,17 @@ KIB = 1024 if SOAK else 512  # by which the process may grow; Python's arenas co
 
 
 def run(failing, mode, folder, number):
-    """What binding.py prints, a mapping a case."""
-    done = subprocess.run(
-        [sys.executable, Path(__file__).with_name("binding.py"), mode, folder, str(number),
-         str(MINUTES)],
-        env={**os.environ, "LD_PRELOAD": str(failing), "PYTHONFAULTHANDLER": "1"},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    """What binding.py prints, a mapping a case. In a file, so that hours can be looked at."""
+    told = folder.with_suffix(".jsonl")
+    with told.open("w") as out:
+        done = subprocess.run(
+            [sys.executable, Path(__file__).with_name("binding.py"), mode, folder, str(number),
+             str(MINUTES)],
+            env={**os.environ, "LD_PRELOAD": str(failing), "PYTHONFAULTHANDLER": "1"},
+            stdout=out, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    return [json.loads(line) for line in told.read_text("utf-8").splitlines()]
 
 
 def test_every_function_has_a_case():
