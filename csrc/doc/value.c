@@ -264,18 +264,3 @@ char *qg_value_dump(const json_t *value, struct qg_err *err) {
     text[size] = '\0';
     return QG_STEAL(text);
 }
-
-json_t *qg_value_load(const char *text, size_t length, struct qg_err *err) {
-    json_error_t problem;
-    json_t *value = json_loadb(text, length, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &problem);
-    if (!value && !problem.text[0]) /* what jansson does where memory runs out */
-        qg_err_oom(err);
-    else if (!value) {
-        qg_err_set(err, QG_ERR_PARSE, "JSON: %s", problem.text);
-        if (err && err->kind == QG_ERR_PARSE) {
-            err->line = problem.line;
-            err->column = problem.column;
-        }
-    }
-    return value;
-}

@@ -71,8 +71,4 @@ json_t *qg_value_merge(const json_t *base, const json_t *over, struct qg_err *er
 /* Compact JSON text of any value, for messages and logs. Owned by the caller; NULL on failure. */
 char *qg_value_dump(const json_t *value, struct qg_err *err) QG_MUST_CHECK;
 
-/* The value of a JSON text. Owned by the caller; NULL on failure (QG_ERR_PARSE with line and
- * column). */
-json_t *qg_value_load(const char *text, size_t length, struct qg_err *err) QG_MUST_CHECK;
-
 #endif

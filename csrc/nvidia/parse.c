@@ -2,6 +2,7 @@
 #include "nvidia/parse.h"
 
 #include "base/text.h"
+#include "doc/json.h"
 #include "nvidia/lines.h"
 
 #include <ctype.h>
@@ -282,7 +283,7 @@ int qg_parse_repo_override(const char *text, json_t *repos, struct qg_err *err) 
 }
 
 static int parse_repolist_json(const char *text, json_t *repos, struct qg_err *err) {
-    QG_AUTO(json) json_t *list = qg_value_load(text, strlen(text), err);
+    QG_AUTO(json) json_t *list = qg_json_load(text, strlen(text), err);
     if (!list)
         return -1;
     size_t index;

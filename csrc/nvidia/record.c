@@ -2,6 +2,7 @@
 #include "nvidia/record.h"
 
 #include "base/text.h"
+#include "doc/json.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -14,7 +15,7 @@ json_t *qg_record_load(struct qg_host *host, struct qg_err *err) {
         return NULL;
     struct qg_err damage = {0};
     QG_AUTO(json)
-    json_t *record = found ? qg_value_load(qg_buf_text(&text), text.length, &damage) : NULL;
+    json_t *record = found ? qg_json_load(qg_buf_text(&text), text.length, &damage) : NULL;
     if (damage.kind == QG_ERR_OOM) {
         qg_err_oom(err);
         return NULL;

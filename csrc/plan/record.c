@@ -2,6 +2,7 @@
 #include "plan/run_i.h"
 
 #include "base/text.h"
+#include "doc/json.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -112,9 +113,7 @@ json_t *qg_run_unfinished(struct qg_run *run, const char *name, struct qg_err *e
     if (!path || qg_host_read(run->records, path, &text, &found, err) < 0 || !found)
         return NULL;
     struct qg_err broken = {0};
-    json_t *record = qg_value_load(qg_buf_text(&text), text.length, &broken);
-    if (!record) /* again: jansson says of some allocations that failed that a token is wrong */
-        record = qg_value_load(qg_buf_text(&text), text.length, &broken);
+    json_t *record = qg_json_load(qg_buf_text(&text), text.length, &broken);
     if (!record || !qg_value_get_text(record, "source")) {
         json_decref(record);
         if (qg_err_pass_oom(err, &broken) < 0)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Templates, installed by dom0's own qvm-template. */
 #include "base/text.h"
+#include "doc/json.h"
 #include "plan/power.h"
 #include "plan/program.h"
 #include "qvm/body.h"
@@ -208,7 +209,9 @@ int qg_template_install(struct qg_run *run, const json_t *args, struct qg_report
 static json_t *first_entry(const struct qg_host_result *result, struct qg_err *err) {
     struct qg_err ignored = {0};
     QG_AUTO(json)
-    json_t *printed = qg_value_load(qg_buf_text(&result->out), result->out.length, &ignored);
+    json_t *printed = qg_json_load(qg_buf_text(&result->out), result->out.length, &ignored);
+    if (qg_err_pass_oom(err, &ignored) < 0)
+        return NULL;
     const json_t *entry = json_is_array(printed) ? json_array_get(printed, 0) : printed;
     return json_is_object(entry) ? json_incref(qg_value_mutable(entry)) : qg_value_object(err);
 }

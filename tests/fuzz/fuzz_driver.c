@@ -4,6 +4,7 @@
  * has no more of them. */
 #include "fuzz.h"
 
+#include "doc/json.h"
 #include "nvidia/plan.h"
 
 static const char *const paths[][2] = {
@@ -64,7 +65,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct input input = {data, size};
     struct qg_err err = {0};
     QG_AUTO_STR char *text = take_text(&input);
-    QG_AUTO(json) json_t *args = qg_value_load(text, strlen(text), NULL);
+    QG_AUTO(json) json_t *args = qg_json_load(text, strlen(text), NULL);
     QG_AUTO(driver_want) struct qg_driver_want want = {0};
     QG_AUTO(driver_facts) struct qg_driver_facts facts = {0};
     if (!json_is_object(args))

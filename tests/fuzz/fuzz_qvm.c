@@ -5,6 +5,7 @@
 #include "fake_qubesd.h"
 
 #include "base/text.h"
+#include "doc/json.h"
 #include "salt/salt.h"
 
 /* Nothing is there: no program starts, no file is written. */
@@ -45,7 +46,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct input input = {data, size};
     QG_AUTO_STR char *function = take_text(&input);
     QG_AUTO_STR char *text = take_text(&input);
-    QG_AUTO(json) json_t *args = qg_value_load(text, strlen(text), NULL);
+    QG_AUTO(json) json_t *args = qg_json_load(text, strlen(text), NULL);
     bool dry = function[0] == '?';
     if (!json_is_object(args) || !qg_text_starts(function + dry, "qvm"))
         return -1;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Values and YAML. */
+/* Values, JSON and YAML. */
+#include "doc/json.h"
 #include "doc/value.h"
 #include "doc/yaml.h"
 
@@ -14,7 +15,7 @@ Suite *qg_suite_doc(void);
 
 static json_t *json(const char *text) {
     struct qg_err err = {0};
-    json_t *value = qg_value_load(text, strlen(text), &err);
+    json_t *value = qg_json_load(text, strlen(text), &err);
     ck_assert_msg(value != NULL, "%s: %s", text, err.text);
     return value;
 }
@@ -177,14 +178,136 @@ START_TEST(merging_has_a_depth) {
 }
 END_TEST
 
+/* ---- JSON ---- */
+
+static const char *const good_json[] = {
+    " {\"a\" :1 ,\"b\":[ ] ,\"c\":{ }, \"\":null}\r\n\t",
+    "[true,false,null,\"\",0,-0,-9223372036854775808,9223372036854775807]",
+    "[0.5,-1e3,1E+2,2.25e-2,1e-400]",
+    "\"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u0001\\u00e4\\u20AC\\ud83d\\ude00\\uDBFF\\uDFFF\"",
+    "\"\x7f\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80 and a text that is longer than sixteen bytes\"",
+};
+
+static const char *const bad_json[] = {
+    "",
+    " ",
+    "{",
+    "[",
+    "[1",
+    "[1,]",
+    "[,1]",
+    "{,}",
+    "{\"a\"}",
+    "{\"a\":}",
+    "{\"a\":1,}",
+    "{a:1}",
+    "{1:2}",
+    "[1 2]",
+    "1 2",
+    "nul",
+    "truee",
+    "True",
+    "'a'",
+    "\"a",
+    "\"a\n\"",
+    "\"\\",
+    "\"\\\"",
+    "\"\\x\"",
+    "\"\\u12\"",
+    "\"\\u12g4",
+    "\"\\u\"",
+    "\"\\u0000\"",
+    "\"\\ud83d",
+    "\"\\ud83d\"",
+    "\"\\ude00",
+    "\"\\ud83dx",
+    "\"\xff\"",
+    "\"\xc3\"",
+    "\"\xed\xa0\x80\"",
+    "01",
+    "-",
+    "+1",
+    ".5",
+    "1.",
+    "1e",
+    "1e+",
+    "1e999",
+    "0x10",
+    "NaN",
+    "1,",
+    "]",
+    "\xef\xbb\xbf"
+    "1",
+    "9223372036854775808",
+    "-9223372036854775809",
+    "\"\\ud83d\\u0041\"",
+    "{\"a\":1,\"a\":2}",
+};
+
+/* Jansson's reading, which is right where memory does not run out. */
+static json_t *jansson(const char *text) {
+    return json_loads(text, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, NULL);
+}
+
+START_TEST(good_json_is_read_as_jansson_does) {
+    QG_AUTO(json) json_t *ours = json(good_json[_i]);
+    QG_AUTO(json) json_t *theirs = jansson(good_json[_i]);
+    ck_assert(theirs && json_equal(ours, theirs));
+}
+END_TEST
+
+START_TEST(bad_json_is_refused_as_jansson_does) {
+    struct qg_err err = {0};
+    ck_assert_ptr_null(jansson(bad_json[_i]));
+    ck_assert_msg(!qg_json_load(bad_json[_i], strlen(bad_json[_i]), &err), "%s", bad_json[_i]);
+    ck_assert_int_eq(err.kind, QG_ERR_PARSE);
+    ck_assert_int_ge(err.line, 1);
+}
+END_TEST
+
 START_TEST(broken_json_has_a_place) {
     struct qg_err err = {0};
-    ck_assert_ptr_null(qg_value_load("{\"a\":1,\n\"a\":2}", 14, &err));
-    ck_assert_int_eq(err.kind, QG_ERR_PARSE);
+    ck_assert_ptr_null(qg_json_load("{\"a\":1,\n\"a\":2}", 14, &err));
+    ck_assert_str_eq(err.text, "JSON, line 2, column 4: a key twice");
     ck_assert_int_eq(err.line, 2);
+    ck_assert_int_eq(err.column, 4);
+}
+END_TEST
+
+START_TEST(json_ends_where_its_length_says) {
+    struct qg_err err = {0};
+    QG_AUTO(json) json_t *value = qg_json_load("12345", 2, &err);
+    ck_assert_int_eq(json_integer_value(value), 12);
+    ck_assert_ptr_null(qg_json_load("\"ab\"", 3, &err));
     qg_err_clear(&err);
-    ck_assert_ptr_null(qg_value_load("", 0, &err));
+    ck_assert_ptr_null(qg_json_load("\"a\0b\"", 5, &err));
     ck_assert_int_eq(err.kind, QG_ERR_PARSE);
+}
+END_TEST
+
+START_TEST(json_has_a_depth) {
+    struct qg_err err = {0};
+    char text[2 * (QG_VALUE_DEPTH_MAX + 2)];
+    size_t most = QG_VALUE_DEPTH_MAX + 1;
+    memset(text, '[', most);
+    memset(text + most, ']', most);
+    QG_AUTO(json) json_t *deep = qg_json_load(text, 2 * most, &err);
+    ck_assert_msg(deep != NULL, "%s", err.text);
+    memset(text, '[', sizeof(text));
+    ck_assert_ptr_null(qg_json_load(text, sizeof(text), &err));
+    ck_assert_ptr_nonnull(strstr(err.text, "nested too deep"));
+}
+END_TEST
+
+/* A text that was read short would be another one, not a failure. */
+static int load_json(void *data, struct qg_err *err) {
+    const char *text = good_json[*(int *)data];
+    QG_AUTO(json) json_t *value = qg_json_load(text, strlen(text), err);
+    return value ? 0 : -1;
+}
+
+START_TEST(json_without_memory) {
+    qg_chaos_each(load_json, &_i, false);
 }
 END_TEST
 
@@ -300,8 +423,16 @@ Suite *qg_suite_doc(void) {
     tcase_add_loop_test(values, mappings_merge, 0, (int)QG_ARRAY_LEN(merges));
     tcase_add_test(values, merged_copies_are_deep);
     tcase_add_test(values, merging_has_a_depth);
-    tcase_add_test(values, broken_json_has_a_place);
+
     suite_add_tcase(suite, values);
+    TCase *json = tcase_create("json");
+    tcase_add_loop_test(json, good_json_is_read_as_jansson_does, 0, (int)QG_ARRAY_LEN(good_json));
+    tcase_add_loop_test(json, bad_json_is_refused_as_jansson_does, 0, (int)QG_ARRAY_LEN(bad_json));
+    tcase_add_test(json, broken_json_has_a_place);
+    tcase_add_test(json, json_ends_where_its_length_says);
+    tcase_add_test(json, json_has_a_depth);
+    tcase_add_loop_test(json, json_without_memory, 0, (int)QG_ARRAY_LEN(good_json));
+    suite_add_tcase(suite, json);
     TCase *yaml = tcase_create("yaml");
     tcase_add_loop_test(yaml, documents_are_read_or_refused, 0, (int)QG_ARRAY_LEN(documents));
     tcase_add_test(yaml, broken_yaml_has_a_place);

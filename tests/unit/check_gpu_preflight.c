@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The checks before a qube gets a card, and hiding it from dom0. */
+#include "doc/json.h"
 #include "gpu/hidden.h"
 #include "gpu/preflight.h"
 
@@ -25,13 +26,13 @@ static json_t *make_card(const char *driver, const char *display) {
                  "{\"bdf\": \"0000:01:00.1\", \"driver\": \"%s\", \"hidden\": %s}]}",
                  display, driver ? driver : "", hidden, driver ? driver : "", hidden),
         0);
-    json_t *card = qg_value_load(text, strlen(text), &err);
+    json_t *card = qg_json_load(text, strlen(text), &err);
     ck_assert_msg(card != NULL, "%s", err.text);
     return card;
 }
 
 static json_t *list_of(const char *text) {
-    json_t *list = qg_value_load(text, strlen(text), &err);
+    json_t *list = qg_json_load(text, strlen(text), &err);
     ck_assert_ptr_nonnull(list);
     return list;
 }

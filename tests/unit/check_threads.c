@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Salt's functions in several threads at once, each with a run of its own, as under salt-api: the
  * core keeps nothing that they could share. Of use under ThreadSanitizer above all. */
+#include "doc/json.h"
 #include "salt/salt.h"
 
 #include <check.h>
@@ -24,7 +25,7 @@ static const char *const arguments[] = {
 
 static bool call(const char *function, const char *text) {
     struct qg_err err = {0};
-    QG_AUTO(json) json_t *args = qg_value_load(text, strlen(text), &err);
+    QG_AUTO(json) json_t *args = qg_json_load(text, strlen(text), &err);
     QG_AUTO(run) struct qg_run *run = qg_run_new(&config, &err);
     QG_AUTO(json) json_t *answer = qg_salt_call(run, function, args, true, &err);
     return answer && qg_value_get_text(answer, "comment");
