@@ -331,9 +331,10 @@ def check_old(changes: dict[str, Any], had: dict[str, tuple[bool, str]]) -> None
     for name, change in changes.get("qvm.prefs", {}).items():
         if name in had and name in OPTIONS:
             default, text = had[name]
-            assert same(name, change["old"], (default, text)) or (
-                not default and str(change["old"]) == text
-            ), f"{name} was {had[name]}, not {change['old']!r}"
+            old = "" if change["old"] is None else str(change["old"])  # None: it is empty
+            assert same(name, change["old"], (default, text)) or (not default and old == text), (
+                f"{name} was {had[name]}, not {change['old']!r}"
+            )
 
 
 def trial(bench: Bench, machine: str | None, before: Wish, wish: Wish, grammar: Any) -> str:
