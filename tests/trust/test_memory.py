@@ -23,16 +23,17 @@ KIB = 1024 if SOAK else 512  # by which the process may grow; Python's arenas co
 
 
 def run(failing, mode, folder, number):
-    """What binding.py prints, a mapping a case. In a file, so that hours can be looked at."""
-    told = folder.with_suffix(".jsonl")
-    with told.open("w") as out:
+    """What binding.py prints, a mapping a case. Files, so that hours can be looked at, and because
+    a sandbox that outlives it would keep a pipe open."""
+    told, problems = folder.with_suffix(".jsonl"), folder.with_suffix(".log")
+    with told.open("w") as out, problems.open("w") as errors:
         done = subprocess.run(
             [sys.executable, Path(__file__).with_name("binding.py"), mode, folder, str(number),
              str(MINUTES)],
             env={**os.environ, "LD_PRELOAD": str(failing), "PYTHONFAULTHANDLER": "1"},
-            stdout=out, stderr=subprocess.PIPE, text=True, check=False,
+            stdout=out, stderr=errors, check=False,
         )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.returncode == 0, problems.read_text("utf-8")[-3000:]
     return [json.loads(line) for line in told.read_text("utf-8").splitlines()]
 
 
