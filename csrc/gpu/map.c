@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "gpu/map.h"
 
+#include "base/text.h"
 #include "defaults_yaml.h"
 #include "doc/yaml.h"
 
@@ -38,15 +39,55 @@ static int check_devices(const json_t *over, struct qg_err *err) {
     return 0;
 }
 
-/* The three parts of what was given, without nulls: `prefs:` with nothing behind it says nothing.
- */
-static json_t *parts_of(const json_t *over, struct qg_err *err) {
-    static const char *const parts[] = {"prefs", "devices", "paths"};
+static const char *const parts[] = {"prefs", "devices", "paths", NULL};
+
+/* A key that is nearly a part is a slip; any other is the user's own. */
+static int check_keys(const json_t *over, struct qg_err *err) {
+    const char *key;
+    json_t *unused;
+    json_object_foreach(qg_value_mutable(over), key, unused) {
+        const char *meant = qg_text_nearest(key, parts);
+        if (meant && strcmp(meant, key) != 0)
+            return qg_err_set(err, QG_ERR_INVALID,
+                              "nvidia-driver:%s: there is no such key, is %s meant?", key, meant);
+    }
+    return 0;
+}
+
+/* A mapping without nulls for what has a default: `template_name:` with nothing behind it says
+ * nothing. What is a text by default must be one. */
+static json_t *part_of(const char *part, const json_t *given, const json_t *defaults,
+                       struct qg_err *err) {
+    if (!json_is_object(given))
+        return json_incref(qg_value_mutable(given));
     QG_AUTO(json) json_t *out = qg_value_object(err);
-    for (size_t i = 0; out && i < QG_ARRAY_LEN(parts); i++) {
-        json_t *value = json_object_get(over, parts[i]);
-        if (value && !json_is_null(value) &&
-            qg_value_set_take(out, parts[i], json_incref(value), err) < 0)
+    const char *key;
+    json_t *value;
+    json_object_foreach(qg_value_mutable(given), key, value) {
+        const json_t *usual = json_object_get(defaults, key);
+        if (usual && json_is_null(value))
+            continue;
+        if (json_is_string(usual) && !json_is_string(value)) {
+            qg_err_set(err, QG_ERR_INVALID,
+                       "nvidia-driver:%s:%s: a text is expected, not a %s (in quotes it is one)",
+                       part, key, qg_value_type_name(value));
+            return NULL;
+        }
+        if (!out || qg_value_set_take(out, key, json_incref(value), err) < 0)
+            return NULL;
+    }
+    return QG_STEAL(out);
+}
+
+/* The three parts of what was given. */
+static json_t *parts_of(const json_t *over, const json_t *defaults, struct qg_err *err) {
+    QG_AUTO(json) json_t *out = qg_value_object(err);
+    for (const char *const *part = parts; out && *part; part++) {
+        const json_t *value = json_object_get(over, *part);
+        if (!value || json_is_null(value))
+            continue;
+        json_t *taken = part_of(*part, value, json_object_get(defaults, *part), err);
+        if (!taken || qg_value_set_take(out, *part, taken, err) < 0)
             return NULL;
     }
     return QG_STEAL(out);
@@ -58,10 +99,10 @@ json_t *qg_map_render(const json_t *over, struct qg_err *err) {
                    qg_value_type_name(over));
         return NULL;
     }
-    if (check_mapping(over, "prefs", err) < 0 || check_mapping(over, "paths", err) < 0 ||
-        check_devices(over, err) < 0)
+    if (check_keys(over, err) < 0 || check_mapping(over, "prefs", err) < 0 ||
+        check_mapping(over, "paths", err) < 0 || check_devices(over, err) < 0)
         return NULL;
     QG_AUTO(json) json_t *defaults = qg_yaml_load(qg_defaults_yaml, qg_defaults_yaml_length, err);
-    QG_AUTO(json) json_t *parts = parts_of(over, err);
-    return defaults && parts ? qg_value_merge(defaults, parts, err) : NULL;
+    QG_AUTO(json) json_t *given = defaults ? parts_of(over, defaults, err) : NULL;
+    return given ? qg_value_merge(defaults, given, err) : NULL;
 }

@@ -53,8 +53,9 @@ def map_(prefs=None, devices=None, paths=None, **kwargs):
     The settings of the nvidia-driver formula: ``{prefs, devices, paths}``.
 
     From lowest to highest: the built-in defaults, the pillar ``nvidia-driver``, the arguments;
-    mappings are merged, lists replaced. Other arguments are left alone, so that a whole pillar can
-    be handed over: a function called from Jinja over salt-ssh sees no pillar of its own.
+    mappings are merged, lists replaced, null says nothing. Other arguments are left alone, so that
+    a whole pillar can be handed over (a function called from Jinja over salt-ssh sees no pillar of
+    its own); one that is nearly ``prefs``, ``devices`` or ``paths`` is an error.
 
     CLI Example:
 
@@ -64,6 +65,7 @@ def map_(prefs=None, devices=None, paths=None, **kwargs):
     """
     given = {"prefs": prefs, "devices": devices, "paths": paths}
     over = {key: value for key, value in given.items() if value is not None}
+    over |= dict.fromkeys(key for key in kwargs if not key.startswith("__"))
     pillar = __pillar__.get("nvidia-driver") or {}
     run = _shim.new_run(__opts__, __pillar__)
     return _shim.data_answer(run, "qvm_gpu.map", {"pillar": pillar, "over": over})

@@ -7,6 +7,6 @@
 
 nvidia-driver--disable-nouveau:
   nvidia.nouveau_disabled:
-    - paths: {{ paths }}
+    - paths: {{ paths | json }}
 
 {% endif %}

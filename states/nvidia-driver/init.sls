@@ -5,20 +5,20 @@
 
 nvidia-driver--ready:
   qvm_gpu.ready:
-    - name: {{ prefs.standalone_name }}
-    - template: {{ prefs.template_name }}
-    - label: {{ prefs.standalone_label }}
-    - mem: {{ prefs.standalone_memory }}
-    - devices: {{ devices }}
+    - name: {{ prefs.standalone_name | json }}
+    - template: {{ prefs.template_name | json }}
+    - label: {{ prefs.standalone_label | json }}
+    - mem: {{ prefs.standalone_memory | json }}
+    - devices: {{ devices | json }}
 
 nvidia-driver--qube:
   qvm_gpu.present:
-    - name: {{ prefs.standalone_name }}
-    - template: {{ prefs.template_name }}
-    - label: {{ prefs.standalone_label }}
-    - mem: {{ prefs.standalone_memory }}
-    - vcpus: {{ prefs.standalone_cpus }}
-    - devices: {{ devices }}
+    - name: {{ prefs.standalone_name | json }}
+    - template: {{ prefs.template_name | json }}
+    - label: {{ prefs.standalone_label | json }}
+    - mem: {{ prefs.standalone_memory | json }}
+    - vcpus: {{ prefs.standalone_cpus | json }}
+    - devices: {{ devices | json }}
     - menu_items: qubes-run-terminal.desktop
     - require:
       - qvm_gpu: nvidia-driver--ready
@@ -27,6 +27,6 @@ nvidia-driver--qube:
 
 nvidia-driver--driver:
   nvidia.driver_installed:
-    - paths: {{ paths }}
+    - paths: {{ paths | json }}
 
 {% endif %}

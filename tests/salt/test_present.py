@@ -63,6 +63,31 @@ def test_map_refuses_other_shapes(minion, word, part):
     assert part in done.stdout + done.stderr and "Traceback" not in done.stderr
 
 
+def test_map_takes_null_for_nothing_said(minion):
+    over = {"prefs": {"template_name": None, "mine": None}, "paths": None, "devices": None}
+    words = [f"{key}={json.dumps(value)}" for key, value in over.items()]
+    assert minion.call("qvm_gpu.map", *words) == {
+        **DEFAULTS,
+        "prefs": {**DEFAULTS["prefs"], "mine": None},
+    }
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ('prefs={"standalone_name": 42}', "nvidia-driver:prefs:standalone_name: a text is expected"),
+        ('prefs={"standalone_label": true}', "standalone_label: a text is expected, not a bool"),
+        ('paths={"grub_out": []}', "nvidia-driver:paths:grub_out: a text is expected"),
+        ("device=auto", "nvidia-driver:device: there is no such key, is devices meant?"),
+        ("path={}", "nvidia-driver:path: there is no such key, is paths meant?"),
+    ],
+)
+def test_map_refuses_slips(minion, word, said):
+    done = minion.run("qvm_gpu.map", word)
+    assert done.returncode != 0
+    assert said in done.stdout + done.stderr and "Traceback" not in done.stderr
+
+
 def test_our_map_and_the_users_are_interchangeable(minion):
     text = (STATES / "nvidia-driver" / "map.jinja").read_text("utf-8")
     minion.write("nvidia-driver/map.jinja", text)
