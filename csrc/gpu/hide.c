@@ -168,6 +168,12 @@ static int predict(struct hide *hide, struct qg_report *report, struct qg_err *e
     if (hide->menus == 0 && qg_report_warn(report, err, "Neither %s nor %s lists a kernel.",
                                            grub_configs[0], grub_configs[1]) < 0)
         return -1;
+    struct qg_err unknown = {0};
+    QG_AUTO_STR char *program = find_mkconfig(qg_run_host(hide->run), &unknown);
+    if (!program &&
+        (qg_err_pass_oom(err, &unknown) < 0 ||
+         qg_report_warn(report, err, "No grub2-mkconfig here: it could not be done.") < 0))
+        return -1;
     for (size_t i = 0; i < hide->stale_count; i++) {
         const char *const path[] = {hide->stale[i], NULL};
         if (qg_report_change_take(report, path, qg_value_text("as before", err),
