@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -149,6 +150,8 @@ def run_command(caller, sandbox, words):
 
 @pytest.mark.parametrize("function", FUNCTIONS, ids=[each.full for each in FUNCTIONS])
 def test_commands_of_the_docstrings(function, caller, sandbox, qube):
+    if function.full == "qvm.template_info" and os.geteuid() != 0:
+        pytest.skip("only root may chroot, and so start qvm-template in the test root")
     assert "CLI Example:" in function.doc
     lines = [line for block in function.blocks("bash") for line in block.splitlines()]
     assert any(f" {function.full}" in line for line in lines), "no example of itself"

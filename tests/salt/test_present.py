@@ -75,7 +75,10 @@ def test_map_takes_null_for_nothing_said(minion):
 @pytest.mark.parametrize(
     ("word", "said"),
     [
-        ('prefs={"standalone_name": 42}', "nvidia-driver:prefs:standalone_name: a text is expected"),
+        (
+            'prefs={"standalone_name": 42}',
+            "nvidia-driver:prefs:standalone_name: a text is expected",
+        ),
         ('prefs={"standalone_label": true}', "standalone_label: a text is expected, not a bool"),
         ('paths={"grub_out": []}', "nvidia-driver:paths:grub_out: a text is expected"),
         ("device=auto", "nvidia-driver:device: there is no such key, is devices meant?"),
