@@ -9,15 +9,19 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Which of apt's entries are meant, and what they are to offer. */
+enum { QG_APT_SUITES = 3 }; /* the release's own, -updates, -security */
+
+/* Which of apt's entries are meant, and what they are to offer. Only those with `main` can be. */
 struct qg_apt_wanted {
-    const char *codename;          /* e.g. bookworm: with its -updates and -security */
+    const char *codename;          /* e.g. bookworm */
     const char *const *components; /* NULL-terminated */
-    bool lenient; /* mirrors with a path of their own: entries that offer one of them already */
+    /* For each suite. 0: with the path and, if any, the keyring of Debian's archive; 1: also with
+     * a key of its own, or elsewhere with more than main; 2: any. Never with another keyring. */
+    int doubt[QG_APT_SUITES];
 };
 
-/* Adds the missing components to Debian's own entries (the archive and -security) of a one-line
- * file or a deb822 file. *matched grows by the number of entries that are meant, changed or not. */
+/* Adds the missing components to Debian's own entries of a one-line file or a deb822 file. matched
+ * (of QG_APT_SUITES) grows by the number of times that each suite is meant, changed or not. */
 int qg_edit_apt_list(const char *text, const struct qg_apt_wanted *wanted, struct qg_buf *out,
                      size_t *matched, struct qg_err *err);
 int qg_edit_apt_deb822(const char *text, const struct qg_apt_wanted *wanted, struct qg_buf *out,

@@ -10,7 +10,7 @@ static const char blanks[] = " \t\r\n";
 /* One entry of either form: its words, as spans that may hold comment lines. */
 struct entry {
     bool enabled;
-    struct qg_span types, uris, suites, components;
+    struct qg_span types, uris, suites, components, keys;
 };
 
 /* As qg_word_next, but skips lines that start with #: deb822 allows them inside a field. */
@@ -45,50 +45,57 @@ static bool is_archive(struct qg_span uri) {
     return qg_span_ends(uri, "/debian") || qg_span_ends(uri, "/debian-security");
 }
 
-static bool is_suite(struct qg_span suite, const char *codename) {
+/* Which of QG_APT_SUITES it is; that number for another release's or somebody else's. */
+static size_t suite_of(struct qg_span suite, const char *codename) {
     static const char *const tails[] = {"", "-updates", "-security", "/updates"};
-    if (!qg_span_starts(suite, codename))
-        return false;
+    static const size_t kinds[] = {0, 1, 2, 2};
     size_t length = strlen(codename);
-    struct qg_span tail = {.at = suite.at + length, .length = suite.length - length};
-    for (size_t i = 0; i < QG_ARRAY_LEN(tails); i++) {
-        if (qg_span_is(tail, tails[i]))
-            return true;
+    for (size_t i = 0; qg_span_starts(suite, codename) && i < QG_ARRAY_LEN(tails); i++) {
+        if (qg_span_is((struct qg_span){.at = suite.at + length, .length = suite.length - length},
+                       tails[i]))
+            return kinds[i];
     }
-    return false;
+    return QG_APT_SUITES;
 }
 
-static bool any_word(struct qg_span span, bool (*test)(struct qg_span, const char *),
-                     const char *data) {
-    struct qg_span word;
-    while (next_word(&span, &word)) {
-        if (test(word, data))
-            return true;
+static bool offers_more(struct qg_span components) {
+    return has_word(components, "contrib") || has_word(components, "non-free") ||
+           has_word(components, "non-free-firmware");
+}
+
+/* How sure it is that the entry is Debian's: the level that takes it; 3 where it is another's. */
+static int doubt_of(const struct entry *entry) {
+    struct qg_span rest = entry->keys, word;
+    bool keyed = next_word(&rest, &word);
+    /* What is no path is the key itself or its number: anybody's. */
+    bool path = keyed && word.at[0] == '/';
+    if (path && !memmem(entry->keys.at, entry->keys.length, "/debian-archive-", 16))
+        return 3;
+    rest = entry->uris;
+    while (next_word(&rest, &word)) {
+        if (is_archive(word))
+            return path == keyed ? 0 : 1;
+        if (qg_span_ends(word, "/vm")) /* Qubes' own */
+            return 3;
     }
-    return false;
+    return offers_more(entry->components) ? 1 : 2;
 }
 
-static bool test_archive(struct qg_span uri, const char *unused) {
-    (void)unused;
-    return is_archive(uri);
-}
-
-static bool offers_any(struct qg_span components, const char *const *wanted) {
-    for (; *wanted; wanted++) {
-        if (has_word(components, *wanted))
-            return true;
-    }
-    return false;
-}
-
-static bool is_meant(const struct entry *entry, const struct qg_apt_wanted *wanted) {
-    struct qg_span first = entry->components;
-    struct qg_span word;
-    if (!entry->enabled || !has_word(entry->types, "deb") || !next_word(&first, &word))
+static bool is_meant(const struct entry *entry, const struct qg_apt_wanted *wanted,
+                     size_t *matched) {
+    if (!entry->enabled || !has_word(entry->types, "deb") || !has_word(entry->components, "main"))
         return false;
-    return any_word(entry->suites, is_suite, wanted->codename) &&
-           (any_word(entry->uris, test_archive, NULL) ||
-            (wanted->lenient && offers_any(entry->components, wanted->components)));
+    int doubt = doubt_of(entry);
+    struct qg_span rest = entry->suites, word;
+    bool meant = false;
+    while (next_word(&rest, &word)) {
+        size_t suite = suite_of(word, wanted->codename);
+        if (suite == QG_APT_SUITES || doubt > wanted->doubt[suite])
+            continue;
+        matched[suite]++;
+        meant = true;
+    }
+    return meant;
 }
 
 /* Where a span's last word ends. */
@@ -121,7 +128,7 @@ static struct qg_span behind(struct qg_span line, const char *at) {
 /* Cuts `deb [options] uri suite component...  # comment` into its parts. */
 static bool parse_line(struct qg_span line, struct entry *entry) {
     struct qg_span rest = line;
-    *entry = (struct entry){.enabled = true};
+    *entry = (struct entry){.enabled = true, .keys = {.at = line.at}};
     if (!qg_word_next(&rest, blanks, &entry->types) || !qg_span_is(entry->types, "deb"))
         return false;
     struct qg_span trimmed = qg_span_trim(rest);
@@ -129,6 +136,12 @@ static bool parse_line(struct qg_span line, struct entry *entry) {
         const char *close = memchr(trimmed.at, ']', trimmed.length);
         if (!close)
             return false;
+        struct qg_span word;
+        rest = (struct qg_span){.at = trimmed.at + 1, .length = (size_t)(close - trimmed.at) - 1};
+        while (qg_word_next(&rest, blanks, &word)) {
+            if (qg_span_starts(word, "signed-by="))
+                entry->keys = (struct qg_span){.at = word.at + 10, .length = word.length - 10};
+        }
         rest = behind(line, close + 1);
     }
     if (!qg_word_next(&rest, blanks, &entry->uris) || !qg_word_next(&rest, blanks, &entry->suites))
@@ -146,9 +159,8 @@ int qg_edit_apt_list(const char *text, const struct qg_apt_wanted *wanted, struc
     struct qg_span line;
     while (qg_line_next(&rest, &line)) {
         struct entry entry;
-        if (!parse_line(line, &entry) || !is_meant(&entry, wanted))
+        if (!parse_line(line, &entry) || !is_meant(&entry, wanted, matched))
             continue;
-        ++*matched;
         if (widen(&entry, wanted, &copied, out, err) < 0)
             return -1;
     }
@@ -185,6 +197,8 @@ static void set_field(struct entry *entry, struct qg_span name, struct qg_span v
         entry->suites = value;
     else if (is_field(name, "Components"))
         entry->components = value;
+    else if (is_field(name, "Signed-By"))
+        entry->keys = value;
     else if (is_field(name, "Enabled"))
         entry->enabled = !is_no(value);
 }
@@ -195,8 +209,12 @@ static bool next_stanza(const char **rest, struct entry *entry) {
     struct qg_span none = {.at = nothing};
     struct qg_span name = none, value = none, line;
     bool any = false;
-    *entry = (struct entry){
-        .enabled = true, .types = none, .uris = none, .suites = none, .components = none};
+    *entry = (struct entry){.enabled = true,
+                            .types = none,
+                            .uris = none,
+                            .suites = none,
+                            .components = none,
+                            .keys = none};
     while (qg_line_next(rest, &line)) {
         any = true;
         if (is_blank(line))
@@ -220,9 +238,8 @@ int qg_edit_apt_deb822(const char *text, const struct qg_apt_wanted *wanted, str
     const char *rest = text, *copied = text;
     struct entry entry;
     while (next_stanza(&rest, &entry)) {
-        if (!is_meant(&entry, wanted))
+        if (!is_meant(&entry, wanted, matched))
             continue;
-        ++*matched;
         if (widen(&entry, wanted, &copied, out, err) < 0)
             return -1;
     }

@@ -273,6 +273,7 @@ static bool is_apt_file(const char *path) {
            (qg_text_ends(path, ".list") || qg_text_ends(path, ".sources"));
 }
 
+/* step NULL: counts only. */
 static int edit_sources(const struct qg_driver_facts *facts, const struct qg_apt_wanted *wanted,
                         struct qg_driver_step *step, size_t *matched, struct qg_err *err) {
     const char *path;
@@ -284,7 +285,7 @@ static int edit_sources(const struct qg_driver_facts *facts, const struct qg_apt
         const char *text = json_string_value(content);
         if ((qg_text_ends(path, ".list") ? qg_edit_apt_list : qg_edit_apt_deb822)(
                 text, wanted, &edited, matched, err) < 0 ||
-            add_edit(step, path, text, qg_buf_text(&edited), err) < 0)
+            (step && add_edit(step, path, text, qg_buf_text(&edited), err) < 0))
             return -1;
     }
     return 0;
@@ -344,16 +345,22 @@ static int plan_sources(const struct qg_driver_want *want, const struct qg_drive
             return -1;
     }
     struct qg_apt_wanted wanted = {.codename = facts->release.codename, .components = components};
-    size_t matched = 0;
-    if (edit_sources(facts, &wanted, step, &matched, err) < 0)
+    bool missing, any = false;
+    /* A suite without an entry that is surely Debian's is looked for where it could be. */
+    for (int doubt = 1; doubt <= 2; doubt++) {
+        size_t matched[QG_APT_SUITES] = {0};
+        if (edit_sources(facts, &wanted, NULL, matched, err) < 0)
+            return -1;
+        for (size_t i = 0; i < QG_APT_SUITES; i++)
+            wanted.doubt[i] = matched[i] ? wanted.doubt[i] : doubt;
+    }
+    size_t matched[QG_APT_SUITES] = {0};
+    if (edit_sources(facts, &wanted, step, matched, err) < 0 ||
+        has_missing(want, facts, &missing, err) < 0)
         return -1;
-    wanted.lenient = true;
-    if (!matched && edit_sources(facts, &wanted, step, &matched, err) < 0)
-        return -1;
-    bool missing;
-    if (has_missing(want, facts, &missing, err) < 0)
-        return -1;
-    if (!matched && missing)
+    for (size_t i = 0; i < QG_APT_SUITES; i++)
+        any = any || matched[i];
+    if (!any && missing)
         return no_sources(facts, err);
     return step->needed ? say_components(step, components, err) : 0;
 }

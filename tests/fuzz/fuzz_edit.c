@@ -10,21 +10,21 @@ typedef int editor(const char *text, struct qg_buf *out, struct qg_err *err);
 static const char *const components[] = {"contrib", "non-free", NULL};
 static const struct qg_apt_wanted strict = {.codename = "bookworm", .components = components};
 static const struct qg_apt_wanted lenient = {
-    .codename = "bookworm", .components = components, .lenient = true};
+    .codename = "bookworm", .components = components, .doubt = {2, 2, 2}};
 
 static int edit_list(const char *text, struct qg_buf *out, struct qg_err *err) {
-    size_t matched = 0;
-    return qg_edit_apt_list(text, &strict, out, &matched, err);
+    size_t matched[QG_APT_SUITES] = {0};
+    return qg_edit_apt_list(text, &strict, out, matched, err);
 }
 
 static int edit_list_lenient(const char *text, struct qg_buf *out, struct qg_err *err) {
-    size_t matched = 0;
-    return qg_edit_apt_list(text, &lenient, out, &matched, err);
+    size_t matched[QG_APT_SUITES] = {0};
+    return qg_edit_apt_list(text, &lenient, out, matched, err);
 }
 
 static int edit_deb822(const char *text, struct qg_buf *out, struct qg_err *err) {
-    size_t matched = 0;
-    return qg_edit_apt_deb822(text, &strict, out, &matched, err);
+    size_t matched[QG_APT_SUITES] = {0};
+    return qg_edit_apt_deb822(text, &strict, out, matched, err);
 }
 
 static int add_item(const char *text, struct qg_buf *out, struct qg_err *err) {

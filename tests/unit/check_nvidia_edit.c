@@ -12,26 +12,26 @@ typedef int edit_apt(const char *text, const struct qg_apt_wanted *wanted, struc
                      size_t *matched, struct qg_err *err);
 
 /* Edits twice: the second time must change nothing. */
-static void check_apt(edit_apt *edit, const char *codename, bool lenient, const char *text,
+static void check_apt(edit_apt *edit, const char *codename, int doubt, const char *text,
                       const char *expected, size_t expected_matched) {
     struct qg_apt_wanted wanted = {
-        .codename = codename, .components = components, .lenient = lenient};
+        .codename = codename, .components = components, .doubt = {doubt, doubt, doubt}};
     struct qg_err err = {0};
     for (int round = 0; round < 2; round++) {
         QG_AUTO(buf) struct qg_buf out = {0};
-        size_t matched = 0;
-        ck_assert_int_eq(edit(round ? expected : text, &wanted, &out, &matched, &err), 0);
+        size_t matched[QG_APT_SUITES] = {0};
+        ck_assert_int_eq(edit(round ? expected : text, &wanted, &out, matched, &err), 0);
         ck_assert_str_eq(qg_buf_text(&out), expected);
-        ck_assert_uint_eq(matched, expected_matched);
+        ck_assert_uint_eq(matched[0] + matched[1] + matched[2], expected_matched);
     }
 }
 
 static void check_list(const char *text, const char *expected, size_t matched) {
-    check_apt(qg_edit_apt_list, "bookworm", false, text, expected, matched);
+    check_apt(qg_edit_apt_list, "bookworm", 0, text, expected, matched);
 }
 
 static void check_deb822(const char *text, const char *expected, size_t matched) {
-    check_apt(qg_edit_apt_deb822, "trixie", false, text, expected, matched);
+    check_apt(qg_edit_apt_deb822, "trixie", 0, text, expected, matched);
 }
 
 START_TEST(qubes_sources_are_widened_on_archive_and_security) {
@@ -72,11 +72,12 @@ START_TEST(other_suites_sources_and_flat_ones_stay) {
 END_TEST
 
 START_TEST(options_comments_spacing_and_line_ends_stay) {
-    check_list("deb [ arch=amd64  signed-by=/k ]\thttp://m/debian/  bookworm-updates\tmain   # why "
-               "main\r\n",
-               "deb [ arch=amd64  signed-by=/k ]\thttp://m/debian/  bookworm-updates\tmain contrib "
-               "non-free non-free-firmware   # why main\r\n",
-               1);
+    check_list(
+        "deb [ arch=amd64  signed-by=/debian-archive-k ]\thttp://m/debian/  bookworm-updates\tmain   # why "
+        "main\r\n",
+        "deb [ arch=amd64  signed-by=/debian-archive-k ]\thttp://m/debian/  bookworm-updates\tmain contrib "
+        "non-free non-free-firmware   # why main\r\n",
+        1);
     check_list("  deb http://m/debian bookworm main",
                "  deb http://m/debian bookworm main contrib non-free non-free-firmware", 1);
 }
@@ -94,9 +95,34 @@ START_TEST(a_mirror_with_another_path_only_where_asked) {
     const char *text = "deb http://mirror/pub/d bookworm main contrib\n"
                        "deb https://deb.qubes-os.org/r4.2/vm bookworm main\n";
     check_list(text, text, 0);
-    check_apt(qg_edit_apt_list, "bookworm", true, text,
+    check_apt(qg_edit_apt_list, "bookworm", 1, text,
               "deb http://mirror/pub/d bookworm main contrib non-free non-free-firmware\n"
               "deb https://deb.qubes-os.org/r4.2/vm bookworm main\n",
+              1);
+}
+END_TEST
+
+START_TEST(other_peoples_keyrings_and_entries_without_main_stay) {
+    const char *text = "deb [signed-by=/etc/apt/keyrings/x.asc] http://m/debian bookworm main\n"
+                       "deb http://m/debian bookworm stable contrib\n"
+                       "deb https://deb.qubes.example/r4.2/vm bookworm main\n";
+    for (int doubt = 0; doubt <= 2; doubt++)
+        check_apt(qg_edit_apt_list, "bookworm", doubt, text, text, 0);
+    const char *stanza = "Types: deb\nURIs: http://m/debian\nSuites: trixie\nComponents: main\n"
+                         "Signed-By:\n /usr/share/keyrings/x.pgp\n";
+    for (int doubt = 0; doubt <= 2; doubt++)
+        check_apt(qg_edit_apt_deb822, "trixie", doubt, stanza, stanza, 0);
+}
+END_TEST
+
+START_TEST(a_key_in_the_entry_may_be_anybodys) {
+    const char *text = "Types: deb\nURIs: http://m/debian\nSuites: trixie\nComponents: main\n"
+                       "Signed-By:\n -----BEGIN PGP PUBLIC KEY BLOCK-----\n /debian-archive-\n";
+    check_apt(qg_edit_apt_deb822, "trixie", 0, text, text, 0);
+    check_apt(qg_edit_apt_deb822, "trixie", 1, text,
+              "Types: deb\nURIs: http://m/debian\nSuites: trixie\n"
+              "Components: main contrib non-free non-free-firmware\n"
+              "Signed-By:\n -----BEGIN PGP PUBLIC KEY BLOCK-----\n /debian-archive-\n",
               1);
 }
 END_TEST
@@ -124,7 +150,7 @@ START_TEST(deb822_stanzas) {
                  "URIs: http://mirror.example/debian-security/\n"
                  "Suites: trixie-security\n"
                  "Components: main contrib non-free non-free-firmware\n",
-                 2);
+                 3);
 }
 END_TEST
 
@@ -240,6 +266,8 @@ Suite *qg_suite_nvidia_edit(void) {
     tcase_add_test(apt, options_comments_spacing_and_line_ends_stay);
     tcase_add_test(apt, a_mirror_list_counts);
     tcase_add_test(apt, a_mirror_with_another_path_only_where_asked);
+    tcase_add_test(apt, other_peoples_keyrings_and_entries_without_main_stay);
+    tcase_add_test(apt, a_key_in_the_entry_may_be_anybodys);
     tcase_add_test(apt, deb822_stanzas);
     tcase_add_test(apt, deb822_odd_forms);
     tcase_add_test(apt, deb822_disabled_source_only_or_without_components);

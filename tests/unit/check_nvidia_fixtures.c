@@ -73,11 +73,14 @@ static void check_folder(const char *folder, edit_function *edit, const char *da
 
 static char *widen(const char *text, const char *file, const char *codename) {
     static const char *const components[] = {"contrib", "non-free", "non-free-firmware", NULL};
-    struct qg_apt_wanted wanted = {.codename = codename, .components = components};
+    /* The key in a stanza may be anybody's. */
+    int doubt = strcmp(file, "inline-key.sources") == 0 ? 1 : 0;
+    struct qg_apt_wanted wanted = {
+        .codename = codename, .components = components, .doubt = {doubt, doubt, doubt}};
     QG_AUTO(buf) struct qg_buf out = {0};
-    size_t matched = 0;
+    size_t matched[QG_APT_SUITES] = {0};
     ck_assert_int_eq((qg_text_ends(file, ".list") ? qg_edit_apt_list : qg_edit_apt_deb822)(
-                         text, &wanted, &out, &matched, &err),
+                         text, &wanted, &out, matched, &err),
                      0);
     return qg_buf_steal(&out, &err);
 }
