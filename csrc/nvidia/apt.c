@@ -56,16 +56,6 @@ int qg_apt_update(struct qg_task *task, struct qg_err *err) {
     return 0;
 }
 
-static bool has_name(const json_t *names, const char *wanted) {
-    size_t index;
-    json_t *name;
-    json_array_foreach(names, index, name) {
-        if (strcmp(json_string_value(name), wanted) == 0)
-            return true;
-    }
-    return false;
-}
-
 /* Why a simulation failed, in words that say what to do. */
 static int not_installable(struct qg_task *task, const struct qg_host_result *result,
                            const json_t *names, const json_t *held, struct qg_err *err) {
@@ -77,7 +67,7 @@ static int not_installable(struct qg_task *task, const struct qg_host_result *re
         return -1;
     }
     qg_task_failed(task, "apt-get -s install", result, err);
-    if (has_name(names, "nvidia-open-kernel-dkms"))
+    if (qg_driver_list_has(names, "nvidia-open-kernel-dkms"))
         (void)qg_report_warn(task->report, &ignored,
                              "the open module cannot be installed from this release's archive: "
                              "use flavor: proprietary");
@@ -166,46 +156,50 @@ int qg_apt_packages(const struct qg_driver_job *job, struct qg_err *err) {
 
 /* ---- what an earlier installation left ---- */
 
-static bool is_dkms_package(const char *name) {
-    return qg_text_starts(name, "nvidia") && qg_text_ends(name, "-dkms");
-}
-
-/* Broken module packages that nobody wants now: they would fail for ever. */
+/* Broken packages of the other flavour: they would fail for ever. */
 static json_t *unwanted_modules(const struct qg_driver_job *job, struct qg_err *err) {
     QG_AUTO(json) json_t *wanted = qg_driver_packages(job->want, job->facts, err);
     QG_AUTO(json) json_t *out = wanted ? qg_value_array(err) : NULL;
     const char *name;
     json_t *state;
     json_object_foreach(job->facts->broken, name, state) {
-        if (out && is_dkms_package(name) && !has_name(wanted, name) &&
+        if (out && qg_driver_is_unwanted(wanted, name) &&
             qg_value_append_take(out, qg_value_text(name, err), err) < 0)
             return NULL;
     }
     return QG_STEAL(out);
 }
 
-static int remove_leftovers(const struct qg_driver_job *job, struct qg_err *err) {
+/* A module's folder goes where no version is left in it, only links to the last ones. */
+static int remove_empty(struct qg_host *host, const char *folder, struct qg_err *err) {
+    QG_AUTO(names) char **names = qg_host_list(host, folder, err);
+    if (!names)
+        return -1;
+    for (char **name = names; *name; name++) {
+        if (!qg_text_starts(*name, "kernel-"))
+            return 0;
+    }
+    return qg_host_remove_tree(host, folder, err);
+}
+
+static int remove_leftovers(struct qg_task *task, const json_t *leftovers, struct qg_err *err) {
     size_t index;
-    json_t *module;
-    json_array_foreach(job->facts->leftovers, index, module) {
-        const char *name = json_string_value(module);
+    json_t *leftover;
+    json_array_foreach(leftovers, index, leftover) {
+        const char *name = json_string_value(leftover);
         QG_AUTO_STR char *path = qg_text_format("/var/lib/dkms/%s", name);
         if (!path)
             return qg_err_oom(err);
-        if (qg_host_remove_tree(job->task->host, path, err) < 0)
+        if (qg_host_remove_tree(task->host, path, err) < 0)
             return -1;
-        qg_task_note(job->task, "heal: removed %s, whose source is gone", path);
-        if (qg_task_change(job->task, "broken", name,
-                           qg_value_text("DKMS leftover without source", err), json_null(),
-                           err) < 0)
+        qg_task_note(task, "heal: removed %s, whose source is gone", path);
+        *strrchr(path, '/') = '\0';
+        if (remove_empty(task->host, path, err) < 0 ||
+            qg_task_change(task, "broken", name, qg_value_text("DKMS leftover without source", err),
+                           json_null(), err) < 0)
             return -1;
     }
     return 0;
-}
-
-/* The folder in /var/lib/dkms of a module package, e.g. nvidia-current-open. */
-static const char *module_of(const char *package) {
-    return strstr(package, "open") ? "nvidia-current-open" : "nvidia-current";
 }
 
 static int purge_unwanted(const struct qg_driver_job *job, struct qg_err *err) {
@@ -213,24 +207,18 @@ static int purge_unwanted(const struct qg_driver_job *job, struct qg_err *err) {
     QG_AUTO(json) json_t *names = unwanted_modules(job, err);
     if (!names)
         return -1;
-    size_t index;
-    json_t *name;
     if (!json_array_size(names))
         return 0;
     QG_AUTO(host_result) struct qg_host_result result = {0};
+    QG_AUTO(driver_facts) struct qg_driver_facts now = {0};
     if (qg_apt_get(job->task, words, names, &result, err) < 0)
         return -1;
     if (result.exit_code)
         return qg_task_failed(job->task, "apt-get purge", &result, err);
-    json_array_foreach(names, index, name) {
-        QG_AUTO_STR char *path =
-            qg_text_format("/var/lib/dkms/%s", module_of(json_string_value(name)));
-        if (!path)
-            return qg_err_oom(err);
-        if (qg_host_remove_tree(job->task->host, path, err) < 0)
-            return -1;
-    }
-    return 0;
+    /* What dkms did not remove with it has lost its source now. */
+    if (qg_driver_facts_read(job->task->host, job->want, &now, err) < 0)
+        return -1;
+    return remove_leftovers(job->task, now.leftovers, err);
 }
 
 /* Notes the packages that are whole again, or gone. */
@@ -261,7 +249,7 @@ int qg_apt_heal(const struct qg_driver_job *job, struct qg_err *err) {
     static const char *const fix[] = {"-f", "install", NULL};
     struct qg_task *task = job->task;
     if (qg_task_packages_begin(task, err) < 0 || qg_task_wait_for_locks(task, err) < 0 ||
-        remove_leftovers(job, err) < 0)
+        remove_leftovers(task, job->facts->leftovers, err) < 0)
         return -1;
     if (!json_object_size(job->facts->broken))
         return 0;

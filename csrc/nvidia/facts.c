@@ -252,7 +252,7 @@ static int read_booted(struct qg_host *host, struct qg_driver_facts *out, struct
     return 0;
 }
 
-static bool has_text(const json_t *list, const char *text) {
+bool qg_driver_list_has(const json_t *list, const char *text) {
     size_t index;
     json_t *item;
     json_array_foreach(list, index, item) {
@@ -264,11 +264,11 @@ static bool has_text(const json_t *list, const char *text) {
 
 static int choose_kernel(const struct qg_driver_want *want, struct qg_driver_facts *out) {
     const json_t *newest = json_array_get(out->kernels, json_array_size(out->kernels) - 1);
-    const char *chosen = want->kernel                          ? want->kernel
-                         : out->next[0]                        ? out->next
-                         : has_text(out->kernels, out->booted) ? out->booted
-                         : newest                              ? json_string_value(newest)
-                                                               : "";
+    const char *chosen = want->kernel                                    ? want->kernel
+                         : out->next[0]                                  ? out->next
+                         : qg_driver_list_has(out->kernels, out->booted) ? out->booted
+                         : newest                                        ? json_string_value(newest)
+                                                                         : "";
     snprintf(out->kernel, sizeof(out->kernel), "%s", chosen);
     return 0;
 }
@@ -326,26 +326,29 @@ static int read_fedora(struct qg_host *host, struct qg_driver_facts *out, struct
                : 0;
 }
 
-/* DKMS modules of the driver that dkms calls broken: their source folder is gone. */
+/* Adds the versions of a DKMS module that dkms calls broken: their source folder is gone. */
+static int add_leftovers(struct qg_host *host, const char *module, json_t *out,
+                         struct qg_err *err) {
+    QG_AUTO_STR char *folder = qg_text_format("/var/lib/dkms/%s", module);
+    QG_AUTO(names) char **versions = folder ? qg_host_list(host, folder, err) : NULL;
+    if (!versions)
+        return folder ? -1 : qg_err_oom(err);
+    for (char **version = versions; *version; version++) {
+        QG_AUTO_STR char *conf = qg_text_format("%s/%s/source/dkms.conf", folder, *version);
+        if (!conf)
+            return qg_err_oom(err);
+        if ((*version)[0] >= '0' && (*version)[0] <= '9' && !qg_host_exists(host, conf) &&
+            qg_value_append_take(out, qg_value_format(err, "%s/%s", module, *version), err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 static int read_leftovers(struct qg_host *host, struct qg_driver_facts *out, struct qg_err *err) {
     QG_AUTO(names) char **modules = qg_host_list(host, "/var/lib/dkms", err);
     for (char **module = modules; module && *module; module++) {
-        if (!qg_text_starts(*module, "nvidia"))
-            continue;
-        QG_AUTO_STR char *folder = qg_text_format("/var/lib/dkms/%s", *module);
-        QG_AUTO(names) char **versions = folder ? qg_host_list(host, folder, err) : NULL;
-        if (!versions)
-            return folder ? -1 : qg_err_oom(err);
-        bool broken = false;
-        for (char **version = versions; *version; version++) {
-            QG_AUTO_STR char *source = qg_text_format("%s/%s/source", folder, *version);
-            QG_AUTO_STR char *conf = qg_text_format("%s/%s/source/dkms.conf", folder, *version);
-            if (!source || !conf)
-                return qg_err_oom(err);
-            bool is_version = (*version)[0] >= '0' && (*version)[0] <= '9';
-            broken = broken || (is_version && !qg_host_exists(host, conf));
-        }
-        if (broken && qg_value_append_take(out->leftovers, qg_value_text(*module, err), err) < 0)
+        if (qg_text_starts(*module, "nvidia") &&
+            add_leftovers(host, *module, out->leftovers, err) < 0)
             return -1;
     }
     return modules ? 0 : -1;

@@ -25,7 +25,7 @@ struct qg_driver_facts {
     json_t *installed; /* mapping: package > version (Fedora: of those that we ask about) */
     json_t *broken;    /* mapping: package > dpkg's state */
     json_t *held;      /* list of packages */
-    json_t *leftovers; /* list of DKMS modules whose source is gone */
+    json_t *leftovers; /* list of MODULE/VERSION of DKMS whose source is gone */
     bool has_module;
     struct qg_module module; /* for `kernel` */
     bool nouveau_off;        /* a file of modprobe.d blacklists nouveau */
@@ -71,6 +71,9 @@ bool qg_driver_starts_at_boot(struct qg_host *host);
 
 /* The content of a file that was read; NULL where it is not there. Borrowed. */
 const char *qg_driver_file(const struct qg_driver_facts *facts, const char *path);
+
+/* True where a list of texts has this one. */
+bool qg_driver_list_has(const json_t *list, const char *text);
 
 /* A word for the package manager. Static. */
 const char *qg_manager_name(enum qg_manager manager);

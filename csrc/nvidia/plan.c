@@ -215,15 +215,29 @@ static int needs_module(const struct qg_driver_want *want, const struct qg_drive
 
 /* ---- the steps, in their order ---- */
 
+bool qg_driver_is_unwanted(const json_t *wanted, const char *package) {
+    static const char *const flavors[] = {"nvidia-kernel-dkms", "nvidia-open-kernel-dkms"};
+    for (size_t i = 0; i < QG_ARRAY_LEN(flavors); i++) {
+        if (strcmp(package, flavors[i]) == 0)
+            return !qg_driver_list_has(wanted, package) &&
+                   qg_driver_list_has(wanted, flavors[1 - i]);
+    }
+    return false;
+}
+
 static int plan_heal(const struct qg_driver_want *want, const struct qg_driver_facts *facts,
                      struct qg_driver_step *step, struct qg_err *err) {
-    (void)want;
+    QG_AUTO(json) json_t *wanted = qg_driver_packages(want, facts, err);
+    if (!wanted)
+        return -1;
     const char *name;
     json_t *state;
     json_object_foreach(facts->broken, name, state) {
         if (add_text(&step->names, name, err) < 0 ||
-            add_change(step, "broken", name, json_incref(state), qg_value_text("mended", err),
-                       err) < 0)
+            add_change(
+                step, "broken", name, json_incref(state),
+                qg_value_text(qg_driver_is_unwanted(wanted, name) ? "purged" : "mended", err),
+                err) < 0)
             return -1;
     }
     size_t index;

@@ -57,6 +57,9 @@ json_t *qg_driver_plan_value(const struct qg_driver_plan *plan, struct qg_err *e
 int qg_driver_plan_nouveau(const struct qg_driver_want *want, const struct qg_driver_facts *facts,
                            struct qg_driver_step *step, struct qg_err *err);
 
+/* True for the package of the flavour that is not wanted; what is wanted is a list of packages. */
+bool qg_driver_is_unwanted(const json_t *wanted, const char *package);
+
 /* The lines in which two texts differ; either may be NULL (no file): null. New values. */
 int qg_changed_lines(const char *before, const char *after, json_t **old, json_t **new,
                      struct qg_err *err);

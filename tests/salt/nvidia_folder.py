@@ -42,9 +42,9 @@ SOURCE = r"""
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-/* Says the file /said/NAME.WORD of the first word that has one, and returns what NAME.WORD.rc
- * says; then makes empty the file that NAME.WORD.makes names. What it was called with is a line
- * of /ran. */
+/* Says the file /said/NAME.WORD of the first word that has one, does what NAME.WORD.then says
+ * (lines of two words: a file, and where it is moved to) and returns what NAME.WORD.rc says. What
+ * it was called with is a line of /ran. */
 static char *text(const char *stem, const char *tail) {
     static char buffer[65536];
     char path[600];
@@ -75,11 +75,13 @@ int main(int argc, char **argv) {
     if (said)
         fputs(said, stdout);
     fflush(stdout);
-    char *makes = text(stem, ".makes");
-    if (makes) {
-        FILE *made = fopen(makes, "w");
-        if (made)
-            fclose(made);
+    char from[300], to[300];
+    int length;
+    for (char *then = text(stem, ".then"); then; then += length) {
+        if (sscanf(then, "%299s %299s\n%n", from, to, &length) < 2)
+            break;
+        if (rename(from, to) < 0)
+            perror(from);
     }
     char *code = text(stem, ".rc");
     return code ? atoi(code) : 0;
@@ -132,13 +134,19 @@ class Folder:
         for name in names:
             shutil.copy(built, self.root / "usr/bin" / name)
 
-    def say(self, call: str, text: str, code: int = 0, makes: str | None = None) -> None:
-        """What a call such as ``apt-get update`` says and returns, and the file that it makes."""
+    def say(self, call: str, text: str, code: int = 0, then: dict[str, str] | None = None) -> None:
+        """What a call such as ``apt-get update`` says and returns, and the files that it writes;
+        each stays as it is until then."""
         stem = "said/" + call.replace(" ", ".")
         self.write(stem, text)
         self.write(f"{stem}.rc", str(code))
-        if makes:
-            self.write(f"{stem}.makes", makes)
+        moves = ""
+        for number, (path, content) in enumerate((then or {}).items()):
+            self.write(f"{stem}.{number}", content)
+            (self.root / path).parent.mkdir(parents=True, exist_ok=True)
+            moves += f"/{stem}.{number} /{path}\n"
+        if moves:
+            self.write(f"{stem}.then", moves)
 
     def ran(self) -> list[str]:
         """What the stand-in was called with."""

@@ -188,11 +188,14 @@ def test_what_a_killed_installation_left_is_mended(debian12):
     before = bed.written()
     dry = debian12.apply(test=True)
     assert bed.written() == before
-    assert set(dry["changes"]["broken"]) == {"qubes-kernel-vm-support", "nvidia-current-open"}
+    assert set(dry["changes"]["broken"]) == {
+        "qubes-kernel-vm-support",
+        "nvidia-current-open/550.163.01",
+    }
     answer = debian12.apply(packages=["no-such-package"])
     assert answer["result"] is False  # after mending
     assert answer["changes"]["broken"] == {
-        "nvidia-current-open": {"old": "DKMS leftover without source", "new": None},
+        "nvidia-current-open/550.163.01": {"old": "DKMS leftover without source", "new": None},
         "qubes-kernel-vm-support": {"old": "unpacked", "new": "installed"},
     }
     assert not (debian12.root / "var/lib/dkms/nvidia-current-open").exists()

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from nvidia_folder import Folder
+from nvidia_folder import DEBIAN, KERNEL, Folder, package
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root may chroot")
 
@@ -71,3 +71,81 @@ def test_only_debians_own_entries_are_widened(tmp_path, debian, widened):
     for path, text in others.items():
         assert (qube.root / path).read_text() == text
     assert qube.apply(test=True)["changes"] == {}
+
+
+HEALTHY = {
+    "var/lib/dkms/nvidia-current/535.1/source/dkms.conf": "conf\n",
+    f"var/lib/dkms/nvidia-current/535.1/{KERNEL}/x86_64/module/nvidia.ko": "module\n",
+}
+
+
+def test_only_the_version_without_source_goes(tmp_path):
+    """Beside it there is a healthy one; a module's folder goes with its last version."""
+    left = {
+        "var/lib/dkms/nvidia-current/525.9/build/make.log": "log\n",
+        "var/lib/dkms/nvidia-tesla/470.1/build/make.log": "log\n",
+    }
+    qube = Folder(tmp_path, {**HEALTHY, **left})
+    (qube.root / f"var/lib/dkms/nvidia-tesla/kernel-{KERNEL}-x86_64").symlink_to("470.1/gone")
+    dry = qube.apply(test=True)
+    done = qube.apply()
+    assert (done["result"], done["changes"]) == (True, dry["changes"]), done["comment"]
+    gone = {"old": "DKMS leftover without source", "new": None}
+    assert done["changes"] == {"broken": {"nvidia-current/525.9": gone, "nvidia-tesla/470.1": gone}}
+    dkms = qube.root / "var/lib/dkms"
+    files = {str(path.relative_to(qube.root)) for path in dkms.rglob("*") if path.is_file()}
+    assert files == set(HEALTHY)
+    assert [path.name for path in dkms.iterdir()] == ["nvidia-current"]
+    assert qube.apply()["changes"] == {}
+
+
+STATUS = DEBIAN["var/lib/dpkg/status"]
+
+
+@root_only
+@pytest.mark.parametrize("name", ["nvidia-fs-dkms", "nvidia-tesla-470-kernel-dkms"])
+def test_another_module_package_is_configured_and_not_purged(tmp_path, name):
+    broken = package(name, "install ok half-configured")
+    qube = Folder(tmp_path, {**HEALTHY, "var/lib/dpkg/status": STATUS + broken})
+    qube.programs("dpkg", "apt-get")
+    dry = qube.apply(test=True)
+    assert dry["changes"] == {"broken": {name: {"old": "half-configured", "new": "mended"}}}
+    answer = qube.apply()
+    assert answer["result"] is False  # the stand-in mends nothing
+    assert f"the package {name} is still half-configured" in answer["comment"]
+    assert not [line for line in qube.ran() if "purge" in line]
+    assert all((qube.root / path).exists() for path in HEALTHY)
+
+
+@root_only
+def test_the_other_flavour_is_purged_as_foretold(tmp_path):
+    """And what DKMS still keeps of it then, which is a change of its own."""
+    other = "nvidia-open-kernel-dkms"
+    folder = "var/lib/dkms/nvidia-current-open/550.1"
+    broken = package(other, "install ok half-configured")
+    files = {
+        f"{folder}/build/make.log": "log\n",
+        f"{folder}/source": "",
+        "usr/src/nvidia-current-open-550.1/dkms.conf": "conf\n",
+        "var/lib/dpkg/status": STATUS + broken,
+    }
+    qube = Folder(tmp_path, {**HEALTHY, **files})
+    (qube.root / folder / "source").unlink()
+    (qube.root / folder / "source").symlink_to("/usr/src/nvidia-current-open-550.1")
+    qube.programs("dpkg", "apt-get")
+    dry = qube.apply(test=True)
+    assert dry["changes"] == {"broken": {other: {"old": "half-configured", "new": "purged"}}}
+    (qube.root / "gone").mkdir()
+    qube.say("apt-get purge", "", then={"var/lib/dpkg/status": STATUS})
+    with (qube.root / "said/apt-get.purge.then").open("a") as then:
+        then.write("/usr/src/nvidia-current-open-550.1/dkms.conf /gone/dkms.conf\n")
+    answer = qube.apply()
+    assert answer["result"] is True, answer["comment"]
+    assert qube.ran()[0].endswith(f" purge -- {other}")
+    assert answer["changes"]["broken"] == {
+        **dry["changes"]["broken"],
+        "nvidia-current-open/550.1": {"old": "DKMS leftover without source", "new": None},
+    }
+    assert not (qube.root / folder).parent.exists()
+    assert all((qube.root / path).exists() for path in HEALTHY)
+    assert qube.apply()["changes"] == {}
