@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum {
     WORDS_MAX = 16,
@@ -47,18 +48,30 @@ int qg_apt_get(struct qg_task *task, const char *const *words, const json_t *nam
     return status;
 }
 
-int qg_apt_update(struct qg_task *task, struct qg_err *err) {
+/* Servers that cannot be reached are no failure yet: the lists may be there. */
+static int update(struct qg_task *task, struct qg_host_result *result, struct qg_err *err) {
     static const char *const words[] = {"update", NULL};
-    QG_AUTO(host_result) struct qg_host_result result = {0};
-    if (qg_task_wait_for_locks(task, err) < 0 || qg_apt_get(task, words, NULL, &result, err) < 0)
+    if (qg_task_wait_for_locks(task, err) < 0 || qg_apt_get(task, words, NULL, result, err) < 0)
         return -1;
-    task->offline = !qg_task_full_disk(task) && qg_parse_is_offline(qg_buf_text(&result.out));
+    task->offline = !qg_task_full_disk(task) && qg_parse_is_offline(qg_buf_text(&result->out));
     return 0;
 }
 
+/* Quotes why lists could not be fetched. */
+static void warn_update(struct qg_task *task, const struct qg_host_result *updated) {
+    const char *text = qg_buf_text(&updated->out);
+    QG_AUTO(buf) struct qg_buf lines = {0};
+    struct qg_err ignored = {0};
+    if ((updated->exit_code || strstr(text, "Err:")) &&
+        qg_parse_manager_errors(text, QUOTED_LINES, &lines, &ignored) == 0)
+        (void)qg_report_warn(task->report, &ignored, "apt-get update said:\n%s",
+                             qg_buf_text(&lines));
+}
+
 /* Why a simulation failed, in words that say what to do. */
-static int not_installable(struct qg_task *task, const struct qg_host_result *result,
-                           const json_t *names, const json_t *held, struct qg_err *err) {
+static int not_installable(struct qg_task *task, const struct qg_host_result *updated,
+                           const struct qg_host_result *result, const json_t *names,
+                           const json_t *held, struct qg_err *err) {
     struct qg_err ignored = {0};
     if (task->offline) {
         qg_err_set(err, QG_ERR_IO,
@@ -67,6 +80,7 @@ static int not_installable(struct qg_task *task, const struct qg_host_result *re
         return -1;
     }
     qg_task_failed(task, "apt-get -s install", result, err);
+    warn_update(task, updated);
     if (qg_driver_list_has(names, "nvidia-open-kernel-dkms"))
         (void)qg_report_warn(task->report, &ignored,
                              "the open module cannot be installed from this release's archive: "
@@ -80,9 +94,16 @@ static int not_installable(struct qg_task *task, const struct qg_host_result *re
     return -1;
 }
 
-/* Reads the log of a DKMS build that failed. */
-static int read_make_log(struct qg_host *host, const char *module, struct qg_buf *out,
-                         char *version, size_t size, struct qg_err *err) {
+/* By the clock that files are stamped with. */
+static int64_t now_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME_COARSE, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* Reads the log of a DKMS build that failed; an older one is another failure's. */
+static int read_make_log(struct qg_host *host, const char *module, int64_t since,
+                         struct qg_buf *out, char *version, size_t size, struct qg_err *err) {
     QG_AUTO_STR char *folder = qg_text_format("/var/lib/dkms/%s", module);
     QG_AUTO(names) char **versions = folder ? qg_host_list(host, folder, err) : NULL;
     if (!versions)
@@ -93,14 +114,15 @@ static int read_make_log(struct qg_host *host, const char *module, struct qg_buf
         if (!path)
             return qg_err_oom(err);
         snprintf(version, size, "%s", *name);
-        if (qg_host_read_part(host, path, -LOG_TAIL, LOG_TAIL, out, &found, err) < 0)
+        if (qg_host_mtime(host, path) >= since &&
+            qg_host_read_part(host, path, -LOG_TAIL, LOG_TAIL, out, &found, err) < 0)
             return -1;
     }
     return 0;
 }
 
 /* Fails with the compiler's words where a module did not build; 0 where there is no such log. */
-static int quote_build(struct qg_task *task, struct qg_err *err) {
+static int quote_build(struct qg_task *task, int64_t since, struct qg_err *err) {
     QG_AUTO(names) char **modules = qg_host_list(task->host, "/var/lib/dkms", err);
     for (char **module = modules; module && *module; module++) {
         QG_AUTO(buf) struct qg_buf log = {0};
@@ -108,7 +130,7 @@ static int quote_build(struct qg_task *task, struct qg_err *err) {
         char version[64] = "";
         if (!qg_text_starts(*module, "nvidia"))
             continue;
-        if (read_make_log(task->host, *module, &log, version, sizeof(version), err) < 0)
+        if (read_make_log(task->host, *module, since, &log, version, sizeof(version), err) < 0)
             return -1;
         if (!log.length)
             continue;
@@ -127,9 +149,9 @@ static int quote_build(struct qg_task *task, struct qg_err *err) {
 }
 
 /* Fails: with the compiler's words where there are some, else with the program's. */
-static int build_failed(struct qg_task *task, const char *what, const struct qg_host_result *result,
-                        struct qg_err *err) {
-    if (quote_build(task, err) < 0)
+static int build_failed(struct qg_task *task, const char *what, int64_t since,
+                        const struct qg_host_result *result, struct qg_err *err) {
+    if (quote_build(task, since, err) < 0)
         return -1;
     return qg_task_failed(task, what, result, err);
 }
@@ -138,16 +160,18 @@ int qg_apt_install(struct qg_task *task, const json_t *names, const json_t *held
                    struct qg_err *err) {
     static const char *const simulate[] = {"-s", "install", NULL};
     static const char *const install[] = {"install", NULL};
+    QG_AUTO(host_result) struct qg_host_result updated = {0};
     QG_AUTO(host_result) struct qg_host_result simulated = {0};
     QG_AUTO(host_result) struct qg_host_result result = {0};
-    if (qg_apt_update(task, err) < 0 || qg_apt_get(task, simulate, names, &simulated, err) < 0)
+    if (update(task, &updated, err) < 0 || qg_apt_get(task, simulate, names, &simulated, err) < 0)
         return -1;
     if (simulated.exit_code)
-        return not_installable(task, &simulated, names, held, err);
+        return not_installable(task, &updated, &simulated, names, held, err);
+    int64_t since = now_ns();
     if (qg_task_packages_begin(task, err) < 0 || qg_task_wait_for_locks(task, err) < 0 ||
         qg_apt_get(task, install, names, &result, err) < 0)
         return -1;
-    return result.exit_code ? build_failed(task, "apt-get install", &result, err) : 0;
+    return result.exit_code ? build_failed(task, "apt-get install", since, &result, err) : 0;
 }
 
 int qg_apt_packages(const struct qg_driver_job *job, struct qg_err *err) {
@@ -248,6 +272,7 @@ int qg_apt_heal(const struct qg_driver_job *job, struct qg_err *err) {
         "dpkg", "--force-confdef", "--force-confold", "--configure", "-a", NULL};
     static const char *const fix[] = {"-f", "install", NULL};
     struct qg_task *task = job->task;
+    int64_t since = now_ns();
     if (qg_task_packages_begin(task, err) < 0 || qg_task_wait_for_locks(task, err) < 0 ||
         remove_leftovers(task, job->facts->leftovers, err) < 0)
         return -1;
@@ -262,7 +287,7 @@ int qg_apt_heal(const struct qg_driver_job *job, struct qg_err *err) {
         if (qg_apt_get(task, fix, NULL, &fixed, err) < 0)
             return -1;
         if (fixed.exit_code)
-            return build_failed(task, "dpkg --configure -a", &configured, err);
+            return build_failed(task, "dpkg --configure -a", since, &configured, err);
     }
     return note_mended(job, err);
 }
@@ -283,17 +308,22 @@ int qg_dkms_module(const struct qg_driver_job *job, struct qg_err *err) {
             kernel);
     const char *argv[] = {"dkms", "autoinstall", "-k", kernel, NULL};
     QG_AUTO(host_result) struct qg_host_result result = {0};
+    int64_t since = now_ns();
     if (qg_task_run(job->task, argv, &result, err) < 0)
         return -1;
-    struct qg_module module;
-    bool found;
-    if (qg_module_find(job->task->host, kernel, &module, &found, err) < 0)
+    struct qg_driver_facts now = *job->facts; /* borrows what they own */
+    if (qg_module_find(job->task->host, kernel, &now.module, &now.has_module, err) < 0)
         return -1;
-    if (found && result.exit_code == 0)
+    if (now.has_module && result.exit_code == 0)
         return 0;
+    if (now.has_module && !qg_driver_is_outdated(&now))
+        return qg_report_warn(job->task->report, err,
+                              "dkms autoinstall ended with %d, though the driver's module is "
+                              "built: another one is not (" QG_DRIVER_LOG ")",
+                              result.exit_code);
     if (result.exit_code)
-        return build_failed(job->task, "dkms autoinstall", &result, err);
-    if (quote_build(job->task, err) < 0)
+        return build_failed(job->task, "dkms autoinstall", since, &result, err);
+    if (quote_build(job->task, since, err) < 0)
         return -1;
     return qg_err_set(err, QG_ERR_IO,
                       "step module: DKMS built nothing for %s: are the packages linux-headers-%s "

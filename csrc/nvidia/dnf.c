@@ -105,7 +105,8 @@ static int install_failed(struct qg_task *task, const struct qg_host_result *res
     /* A full disk looks the same: no cache, no match. */
     bool full = qg_task_full_disk(task) != NULL;
     task->offline = !full && qg_parse_is_offline(text);
-    if (!full && !task->offline && strstr(text, "match") && look_offline(task, err) < 0)
+    if (!full && !task->offline && task->manager == QG_MANAGER_DNF5 && strstr(text, "match") &&
+        look_offline(task, err) < 0)
         return -1;
     if (task->offline)
         qg_err_set(err, QG_ERR_IO,

@@ -375,11 +375,11 @@ int qg_parse_build_errors(const char *text, unsigned max, struct qg_buf *out, st
     return quote_marked(text, marks, max, out, err);
 }
 
-/* What dnf keeps out of a transaction because its configuration says so: the reason, which dnf
- * itself tells last. The state excludes grubby-dummy. */
+/* What dnf does not have, or keeps out of a transaction because its configuration says so: the
+ * reason, which dnf itself tells last. The state excludes grubby-dummy. */
 static int quote_excluded(const char *text, unsigned max, struct qg_buf *out, unsigned *found,
                           struct qg_err *err) {
-    static const char *const marks[] = {"filtered out", NULL};
+    static const char *const marks[] = {"filtered out", "No match for argument", NULL};
     static const char *const ours[] = {"grubby-dummy", NULL};
     struct qg_span line;
     while (*found < max && qg_line_next(&text, &line)) {
@@ -402,7 +402,6 @@ int qg_parse_manager_errors(const char *text, unsigned max, struct qg_buf *out,
                                         " error ",
                                         "Failed to ",
                                         "Unable to ",
-                                        "No match",
                                         "No matching",
                                         "conflicts with",
                                         "but it is not going to be installed",
@@ -422,6 +421,20 @@ int qg_parse_manager_errors(const char *text, unsigned max, struct qg_buf *out,
     return more ? quote_marked(text, marks, max - found, out, err) : 0;
 }
 
+/* What dnf5, dnf and apt say of a server that they did reach. */
+static bool shows_reached(const char *text) {
+    static const char *const marks[] = {"100% |", "Last metadata expiration check", "kB     ",
+                                        "MB     ", NULL};
+    static const char *const local[] = {" file:", " cdrom:", " copy:", NULL};
+    struct qg_span line;
+    while (qg_line_next(&text, &line)) {
+        bool got = qg_span_starts(line, "Hit:") || qg_span_starts(line, "Get:");
+        if ((got && !holds(line, local)) || holds(line, marks))
+            return true;
+    }
+    return false;
+}
+
 bool qg_parse_is_offline(const char *text) {
     static const char *const marks[] = {"Could not resolve",
                                         "Temporary failure resolving",
@@ -437,7 +450,8 @@ bool qg_parse_is_offline(const char *text) {
                                         "Curl error",
                                         "Cannot initiate the connection",
                                         NULL};
-    return holds((struct qg_span){.at = text, .length = strlen(text)}, marks);
+    return holds((struct qg_span){.at = text, .length = strlen(text)}, marks) &&
+           !shows_reached(text);
 }
 
 bool qg_parse_modinfo(const char *section, size_t length, const char *field, char *out,

@@ -63,7 +63,7 @@ int qg_parse_build_errors(const char *text, unsigned max, struct qg_buf *out, st
 /* The lines in a package manager's output that say why it failed, in the same form. */
 int qg_parse_manager_errors(const char *text, unsigned max, struct qg_buf *out, struct qg_err *err);
 
-/* True where the output shows that servers could not be reached. */
+/* True where the output shows that servers could not be reached, and none that could. */
 bool qg_parse_is_offline(const char *text);
 
 /* The value of a field in a kernel module's .modinfo section. */

@@ -188,8 +188,7 @@ static int has_missing(const struct qg_driver_want *want, const struct qg_driver
     return 0;
 }
 
-/* True where a package's version is another than the module's. */
-static bool is_outdated(const struct qg_driver_facts *facts) {
+bool qg_driver_is_outdated(const struct qg_driver_facts *facts) {
     static const char *const sources[] = {"akmod-nvidia", "nvidia-kernel-dkms",
                                           "nvidia-open-kernel-dkms"};
     for (size_t i = 0; i < QG_ARRAY_LEN(sources); i++) {
@@ -208,7 +207,7 @@ static int needs_module(const struct qg_driver_want *want, const struct qg_drive
     bool missing;
     if (has_missing(want, facts, &missing, err) < 0)
         return -1;
-    *out = missing || !facts->has_module || is_outdated(facts) ||
+    *out = missing || !facts->has_module || qg_driver_is_outdated(facts) ||
            json_is_true(json_object_get(facts->record, "rebuild"));
     return 0;
 }
@@ -495,7 +494,7 @@ static int plan_module(const struct qg_driver_want *want, const struct qg_driver
     const char *kernel = facts->kernel[0] ? facts->kernel : "the kernel that is installed";
     say(step, "build the driver's module for %s", kernel);
     /* A wanted package may bring a module that is there already up to date. */
-    if (facts->has_module && !is_outdated(facts) &&
+    if (facts->has_module && !qg_driver_is_outdated(facts) &&
         !json_is_true(json_object_get(facts->record, "rebuild")))
         return 0;
     return add_change(step, "module", kernel,

@@ -57,6 +57,9 @@ json_t *qg_driver_plan_value(const struct qg_driver_plan *plan, struct qg_err *e
 int qg_driver_plan_nouveau(const struct qg_driver_want *want, const struct qg_driver_facts *facts,
                            struct qg_driver_step *step, struct qg_err *err);
 
+/* True where a package's version is another than the module's. */
+bool qg_driver_is_outdated(const struct qg_driver_facts *facts);
+
 /* True for the package of the flavour that is not wanted; what is wanted is a list of packages. */
 bool qg_driver_is_unwanted(const json_t *wanted, const char *package);
 

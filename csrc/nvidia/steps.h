@@ -42,9 +42,6 @@ int qg_dnf_tmp_restore(struct qg_task *task, struct qg_err *err);
 int qg_apt_get(struct qg_task *task, const char *const *words, const json_t *names,
                struct qg_host_result *result, struct qg_err *err);
 
-/* `apt-get update`; servers that cannot be reached are noted in the task, not a failure. */
-int qg_apt_update(struct qg_task *task, struct qg_err *err);
-
 /* Simulates and then installs; names is a list. */
 int qg_apt_install(struct qg_task *task, const json_t *names, const json_t *held,
                    struct qg_err *err);

@@ -42,6 +42,7 @@ SOURCE = r"""
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <utime.h>
 /* Says the file /said/NAME.WORD of the first word that has one, does what NAME.WORD.then says
  * (lines of two words: a file, and where it is moved to) and returns what NAME.WORD.rc says. What
  * it was called with is a line of /ran. */
@@ -80,7 +81,7 @@ int main(int argc, char **argv) {
     for (char *then = text(stem, ".then"); then; then += length) {
         if (sscanf(then, "%299s %299s\n%n", from, to, &length) < 2)
             break;
-        if (rename(from, to) < 0)
+        if (rename(from, to) < 0 || utime(to, NULL) < 0)
             perror(from);
     }
     char *code = text(stem, ".rc");

@@ -164,6 +164,22 @@ def test_no_network(fedora):
     assert "no repository can be reached" in answer["comment"]
 
 
+def test_one_repository_that_cannot_be_reached_is_named(fedora):
+    """Somebody else's is away and the package is misspelt: that is the reason."""
+    (fedora.root / "etc/yum.repos.d/chrome.repo").write_text(
+        "[google-chrome]\nname=google-chrome\nbaseurl=http://127.0.0.1:9/x\nenabled=1\n"
+        "gpgcheck=0\nskip_if_unavailable=True\n"
+    )
+    answer = fedora.apply(packages=["akmod-nvidja"])
+    assert answer["result"] is False
+    first = answer["comment"].splitlines()[0]
+    assert first == (
+        "step packages: dnf install failed (exit 1): No match for argument: akmod-nvidja"
+    )
+    assert "no repository" not in answer["comment"]
+    assert "127.0.0.1:9/x" in answer["comment"] or "'google-chrome'" in answer["comment"]
+
+
 def test_an_unknown_package(fedora):
     answer = fedora.apply(packages=["akmod-nvidia", "no-such-package"])
     assert answer["result"] is False

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 from nvidia_folder import DEBIAN, KERNEL, Folder, package
@@ -149,3 +150,90 @@ def test_the_other_flavour_is_purged_as_foretold(tmp_path):
     assert not (qube.root / folder).parent.exists()
     assert all((qube.root / path).exists() for path in HEALTHY)
     assert qube.apply()["changes"] == {}
+
+
+MAKE_LOG = "var/lib/dkms/nvidia-current-open/550.1/build/make.log"
+ERROR = "/x/nv-pci.c:237:9: error: too few arguments to function\n"
+
+
+def without_driver(folder: Path, files: dict[str, str] | None = None) -> Folder:
+    """A qube that lacks the package nvidia-driver, with apt's and DKMS' stand-ins."""
+    status = STATUS.replace("Package: nvidia-driver\n", "Package: other\n")
+    qube = Folder(folder, {"var/lib/dpkg/status": status, **(files or {})})
+    qube.programs("apt-get", "dpkg", "dkms")
+    return qube
+
+
+@root_only
+def test_a_build_that_failed_before_is_no_reason(tmp_path):
+    """apt cannot fetch; only what make says now is quoted."""
+    files = {MAKE_LOG: ERROR, MAKE_LOG.replace("build/make.log", "source/dkms.conf"): "conf\n"}
+    qube = without_driver(tmp_path, files)
+    os.utime(qube.root / MAKE_LOG, (1_700_000_000, 1_700_000_000))
+    fetch = "E: Failed to fetch http://mirror.example/pool/x.deb  Connection failed"
+    qube.say("apt-get install", f"{fetch}\n", 100)
+    qube.say("apt-get -s", "")
+    answer = qube.apply()
+    assert answer["result"] is False
+    first = answer["comment"].splitlines()[0]
+    assert first == f"step packages: apt-get install failed (exit 100): {fetch}"
+    assert "too few arguments" not in answer["comment"]
+    qube.say("apt-get install", f"{fetch}\n", 100, then={MAKE_LOG: ERROR})
+    first = qube.apply()["comment"].splitlines()[0]
+    assert "nvidia-current-open/550.1 does not build: /x/nv-pci.c:237:9: error: too few" in first
+
+
+UNKNOWN = "E: Unable to locate package nvidia-drivr"
+CLOCK = (
+    "E: Release file for http://mirror.example/debian/dists/bookworm/InRelease is not valid yet "
+    "(invalid for another 3h 2min 1s)."
+)
+ERR = "Err:5 https://download.docker.com/linux/debian bookworm InRelease\n"
+DOCKER_AWAY = f"{ERR}  Could not resolve 'download.docker.com'\n"
+
+
+@root_only
+@pytest.mark.parametrize(
+    ("update", "code", "words"),
+    [
+        (f"{CLOCK}\n", 100, CLOCK),
+        (f"Hit:1 http://mirror.example/debian bookworm InRelease\n{DOCKER_AWAY}", 0, ERR.strip()),
+        (f"{DOCKER_AWAY}Get:1 http://mirror.example/debian bookworm", 0, ERR.strip()),
+    ],
+)
+def test_what_apt_could_not_fetch_is_told_beside_the_reason(tmp_path, update, code, words):
+    qube = without_driver(tmp_path)
+    qube.say("apt-get update", update, code)
+    qube.say("apt-get -s", f"Reading package lists...\n{UNKNOWN}\n", 100)
+    answer = qube.apply(packages=["nvidia-drivr"])
+    assert answer["result"] is False
+    first = answer["comment"].splitlines()[0]
+    assert first == f"step packages: apt-get -s install failed (exit 100): {UNKNOWN}"
+    assert "apt-get update said:" in answer["comment"]
+    assert words in answer["comment"]
+    assert "no repository" not in answer["comment"]
+
+
+@root_only
+def test_another_module_that_dkms_cannot_build_is_a_warning(tmp_path):
+    """Ours is built; where it is not, or of another version, it stays a failure."""
+    qube = Folder(tmp_path)
+    built = qube.module.read_bytes().decode("latin-1")
+    qube.programs("dkms")
+    qube.module.unlink()
+    words = "Error! Bad return status for module build on kernel: other/1\n"
+    qube.say("dkms autoinstall", words, 11)
+    assert "dkms autoinstall failed (exit 11): Error! Bad" in qube.apply()["comment"]
+    (qube.root / "said/dkms.autoinstall.0").write_bytes(built.encode("latin-1"))
+    module = qube.module.relative_to(qube.root)
+    qube.write("said/dkms.autoinstall.then", f"/said/dkms.autoinstall.0 /{module}\n")
+    answer = qube.apply()
+    assert answer["result"] is True, answer["comment"]
+    assert answer["changes"] == {"module": {KERNEL: {"old": None, "new": "535.1"}}}
+    assert (
+        "dkms autoinstall ended with 11, though the driver's module is built" in answer["comment"]
+    )
+    qube.write("var/lib/dpkg/status", STATUS.replace("535.1-1", "550.2-1"))
+    answer = qube.apply()
+    assert answer["result"] is False
+    assert "dkms autoinstall failed (exit 11): Error! Bad" in answer["comment"]

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "nvidia/parse.h"
 
+#include "base/text.h"
+
 #include <check.h>
 #include <string.h>
 
@@ -150,6 +152,20 @@ START_TEST(settings_and_lists) {
     check_repos(installed, "{\"akmods\":\"0.5\",\"kernel\":\"6.1\"}");
     ck_assert(qg_parse_is_offline("W: Could not resolve 'mirror.example'\n"));
     ck_assert(!qg_parse_is_offline("No match for argument: x\n"));
+    static const char away[] = "  Could not resolve 'mirror.example'\n";
+    static const struct {
+        const char *line;
+        bool offline;
+    } others[] = {{"Get:1 file:/srv/repository ./ InRelease", true},
+                  {"Get:1 http://m.example/debian bookworm InRelease [151 kB]", false},
+                  {"google-chrome             0.0  B/s |   0  B     00:00", true},
+                  {"fedora for Fedora 40      2.9 MB/s | 3.0 kB     00:00", false},
+                  {"google-chrome          ???% |   0.0   B/s |  -1.0   B |  ?", true},
+                  {"fedora for Fedora 41   100% |   2.9 MiB/s |   3.0 KiB |  00m00s", false}};
+    for (size_t i = 0; i < QG_ARRAY_LEN(others); i++) {
+        QG_AUTO_STR char *text = qg_text_format("%s%s\n", away, others[i].line);
+        ck_assert_int_eq(qg_parse_is_offline(text), others[i].offline);
+    }
 }
 END_TEST
 
