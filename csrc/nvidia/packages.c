@@ -99,7 +99,7 @@ static bool use_proof(struct qg_host *host, const json_t *wanted, struct qg_driv
     size_t index;
     json_t *name;
     json_array_foreach(wanted, index, name) {
-        if (!json_object_get(installed, json_string_value(name)))
+        if (!qg_parse_find_package(installed, json_string_value(name)))
             return false;
     }
     return json_object_update(facts->installed, installed) == 0;
@@ -128,7 +128,7 @@ static int ask_rpm(struct qg_host *host, const char *const *argv, size_t names, 
     return qg_parse_rpm_list(said, installed, err);
 }
 
-static const char rpm_format[] = "%{NAME} %{VERSION}-%{RELEASE}\\n";
+static const char rpm_format[] = "%{NAME}.%{ARCH} %{VERSION}-%{RELEASE}\\n";
 
 static int read_rpm(struct qg_host *host, const json_t *wanted, struct qg_driver_facts *facts,
                     struct qg_err *err) {

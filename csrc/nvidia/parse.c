@@ -7,6 +7,7 @@
 
 #include <ctype.h>
 #include <fnmatch.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -154,7 +155,7 @@ void qg_parse_nvrm_version(const char *text, char *out, size_t size) {
 
 /* What a stanza of dpkg's status file says. */
 struct dpkg_stanza {
-    char name[160], state[160], version[160];
+    char name[160], state[160], version[160], arch[24];
 };
 
 static int put_text(json_t *object, const char *key, const char *value, struct qg_err *err) {
@@ -169,16 +170,20 @@ static int note_stanza(const struct dpkg_stanza *stanza, json_t *installed, json
     if (!stanza->name[0] || !qg_word_next(&rest, " ", &want) || !qg_word_next(&rest, " ", &flag) ||
         !qg_word_next(&rest, " ", &state))
         return 0;
-    char word[32];
+    char word[32], name[sizeof(stanza->name) + sizeof(stanza->arch)];
     qg_span_copy(state, word, sizeof(word));
+    bool native =
+        !stanza->arch[0] || strcmp(stanza->arch, "amd64") == 0 || strcmp(stanza->arch, "all") == 0;
+    snprintf(name, sizeof(name), "%s%s%s", stanza->name, native ? "" : ":",
+             native ? "" : stanza->arch);
     if (held && qg_span_is(want, "hold") &&
-        qg_value_append_take(held, qg_value_text(stanza->name, err), err) < 0)
+        qg_value_append_take(held, qg_value_text(name, err), err) < 0)
         return -1;
     if (strcmp(word, "installed") == 0)
-        return put_text(installed, stanza->name, stanza->version, err);
+        return put_text(installed, name, stanza->version, err);
     if (strcmp(word, "not-installed") == 0 || strcmp(word, "config-files") == 0)
         return 0;
-    return put_text(broken, stanza->name, word, err);
+    return put_text(broken, name, word, err);
 }
 
 static void copy_field(struct qg_span line, const char *field, char *out, size_t size) {
@@ -205,8 +210,28 @@ int qg_parse_dpkg_status(const char *text, json_t *installed, json_t *broken, js
         copy_field(line, "Package:", stanza.name, sizeof(stanza.name));
         copy_field(line, "Status:", stanza.state, sizeof(stanza.state));
         copy_field(line, "Version:", stanza.version, sizeof(stanza.version));
+        copy_field(line, "Architecture:", stanza.arch, sizeof(stanza.arch));
     }
     return note_stanza(&stanza, installed, broken, held, err);
+}
+
+/* The length of the ending that names this computer's own architecture, or none. */
+static size_t native_tail(struct qg_span name) {
+    static const char *const tails[] = {".x86_64", ".noarch", ".(none)", ":amd64"};
+    for (size_t i = 0; i < QG_ARRAY_LEN(tails); i++) {
+        if (qg_span_ends(name, tails[i]))
+            return strlen(tails[i]);
+    }
+    return 0;
+}
+
+const json_t *qg_parse_find_package(const json_t *installed, const char *name) {
+    char plain[256];
+    struct qg_span span = {.at = name, .length = strlen(name)};
+    const json_t *found = json_object_get(installed, name);
+    span.length -= native_tail(span);
+    qg_span_copy(span, plain, sizeof(plain));
+    return found ? found : json_object_get(installed, plain);
 }
 
 int qg_parse_rpm_list(const char *text, json_t *installed, struct qg_err *err) {
@@ -218,6 +243,7 @@ int qg_parse_rpm_list(const char *text, json_t *installed, struct qg_err *err) {
         if (!qg_word_next(&rest, " \t", &name) || !qg_word_next(&rest, " \t", &version) ||
             qg_word_next(&rest, " \t", &more))
             continue;
+        name.length -= native_tail(name);
         qg_span_copy(name, key, sizeof(key));
         qg_span_copy(version, value, sizeof(value));
         if (put_text(installed, key, value, err) < 0)

@@ -35,12 +35,17 @@ void qg_parse_proc_version(const char *text, char *out, size_t size);
 /* The driver's version in /proc/driver/nvidia/version. */
 void qg_parse_nvrm_version(const char *text, char *out, size_t size);
 
+/* A package by a name that may end in this computer's own architecture (NAME:amd64, NAME.x86_64):
+ * the lists below have it without; another architecture's is there with its ending only. Borrowed;
+ * NULL where it is not there. */
+const json_t *qg_parse_find_package(const json_t *installed, const char *name);
+
 /* /var/lib/dpkg/status: installed gets name > version, broken name > state (half-configured,
  * unpacked, ...), held the names on hold. Objects of the caller's, each may be NULL. */
 int qg_parse_dpkg_status(const char *text, json_t *installed, json_t *broken, json_t *held,
                          struct qg_err *err);
 
-/* The lines that we ask rpm for: NAME TAB VERSION. Others (not installed) are left out. */
+/* The lines that we ask rpm for: NAME.ARCH VERSION. Others (not installed) are left out. */
 int qg_parse_rpm_list(const char *text, json_t *installed, struct qg_err *err);
 
 /* A .repo file: repos gets id > enabled. */

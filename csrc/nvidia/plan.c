@@ -172,7 +172,7 @@ static int missing_packages(const struct qg_driver_want *want, const struct qg_d
     size_t index;
     json_t *name;
     json_array_foreach(wanted, index, name) {
-        if (!json_object_get(facts->installed, json_string_value(name)) &&
+        if (!qg_parse_find_package(facts->installed, json_string_value(name)) &&
             qg_value_append_take(*out, json_incref(name), err) < 0)
             return -1;
     }

@@ -69,8 +69,12 @@ static int sort_out_needed(const char *text, json_t *names, json_t *kept, struct
     static const char mark[] = "dependency problems prevent removal of ";
     for (const char *at = text; (at = strstr(at, mark)) != NULL;) {
         at += strlen(mark);
-        size_t length = strcspn(at, ":\n"), index;
+        /* `NAME:`, with its architecture where there could be others: we leave out this one's. */
+        size_t length = strcspn(at, "\n"), index;
         json_t *name;
+        length -= length && at[length - 1] == ':';
+        if (length > 6 && memcmp(at + length - 6, ":amd64", 6) == 0)
+            length -= 6;
         json_array_foreach(names, index, name) {
             if (json_string_length(name) != length ||
                 memcmp(json_string_value(name), at, length) != 0)

@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
 import pytest
-from nvidia_folder import DEBIAN, KERNEL, Folder, package
+from nvidia_folder import DEBIAN, FEDORA_KERNEL, KERNEL, Folder, package
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root may chroot")
 
@@ -237,3 +238,48 @@ def test_another_module_that_dkms_cannot_build_is_a_warning(tmp_path):
     answer = qube.apply()
     assert answer["result"] is False
     assert "dkms autoinstall failed (exit 11): Error! Bad" in answer["comment"]
+
+
+def test_an_architecture_belongs_to_a_debian_name(tmp_path):
+    """Installed is what was asked for, and the plain name is this computer's architecture only."""
+    foreign = package("nvidia-driver-libs", arch="i386")
+    qube = Folder(tmp_path, {"var/lib/dpkg/status": STATUS + foreign})
+    names = ["nvidia-driver:amd64", "nvidia-driver-libs:i386", "nvidia-kernel-dkms"]
+    assert qube.apply(test=True, packages=names)["changes"] == {}
+    for name in ("nvidia-driver-libs", "nvidia-driver:i386"):
+        assert list(qube.apply(test=True, packages=[name])["changes"]["packages"]) == [name]
+
+
+@root_only
+def test_an_architecture_belongs_to_an_rpm(tmp_path):
+    """As rpm itself prints what it is asked for."""
+    qube = Folder(tmp_path, fedora=True)
+    qube.programs("rpm", "dnf", "dnf5")
+    names = ["akmod-nvidia.x86_64", "xorg-x11-drv-nvidia-libs.i686", "nvidia-settings"]
+    missing = ["package grubby-dummy is not installed"]
+    missing.append(f"package kmod-nvidia-{FEDORA_KERNEL} is not installed")
+    found = ["akmod-nvidia.x86_64 535.1-1", "xorg-x11-drv-nvidia-libs.i686 535.1-1"]
+    qube.say("rpm --qf", "\n".join([*missing, *found, "nvidia-settings.noarch 535.1-1", ""]))
+    answer = qube.apply(test=True, packages=names)
+    assert (answer["result"], answer["changes"]) == (True, {}), answer["comment"]
+    assert "--qf %{NAME}.%{ARCH} %{VERSION}-%{RELEASE}" in qube.ran()[0]
+    qube.say("rpm --qf", "\n".join([*missing, *found, "nvidia-settings.i686 535.1-1", ""]))
+    answer = qube.apply(test=True, packages=names)
+    assert list(answer["changes"]["packages"]) == ["nvidia-settings"]
+
+
+@root_only
+def test_a_package_of_another_architecture_is_removed_or_kept_by_its_name(tmp_path):
+    """As dpkg names it: with the architecture, where there could be others."""
+    names = ["lib-a:i386", "lib-b", "lib-c:i386", "lib-c"]
+    stanzas = "".join(package(n.split(":")[0], arch=n.partition(":")[2] or "amd64") for n in names)
+    qube = Folder(tmp_path, {"var/lib/dpkg/status": stanzas + STATUS})
+    qube.write("var/lib/qvm-gpu/nvidia.json", json.dumps({"packages": names}))
+    qube.programs("dpkg")
+    words = "dpkg: dependency problems prevent removal of {}:\n holder depends on it.\n"
+    qube.say("dpkg --simulate", words.format("lib-a:i386") + words.format("lib-b:amd64"), 1)
+    qube.say("dpkg --purge", "", then={"var/lib/dpkg/status": STATUS})
+    answer = qube.apply(function="nvidia.driver_removed")
+    assert answer["result"] is True, answer["comment"]
+    assert "other packages need them by now: lib-a:i386 lib-b" in answer["comment"]
+    assert qube.ran()[-1] == "dpkg --purge -- lib-c:i386 lib-c"

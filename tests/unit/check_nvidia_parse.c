@@ -150,6 +150,13 @@ START_TEST(settings_and_lists) {
         qg_parse_rpm_list("akmods 0.5\npackage x is not installed\nkernel\t6.1\n", installed, &err),
         0);
     check_repos(installed, "{\"akmods\":\"0.5\",\"kernel\":\"6.1\"}");
+    ck_assert_int_eq(qg_parse_rpm_list("a.noarch 1\ngpg-pubkey.(none) 2\nb.i686 3\n"
+                                       "kmod-nvidia-6.8.5-301.fc40.x86_64.x86_64 4\n",
+                                       installed, &err),
+                     0);
+    check_repos(installed,
+                "{\"akmods\":\"0.5\",\"kernel\":\"6.1\",\"a\":\"1\",\"gpg-pubkey\":\"2\","
+                "\"b.i686\":\"3\",\"kmod-nvidia-6.8.5-301.fc40.x86_64\":\"4\"}");
     ck_assert(qg_parse_is_offline("W: Could not resolve 'mirror.example'\n"));
     ck_assert(!qg_parse_is_offline("No match for argument: x\n"));
     static const char away[] = "  Could not resolve 'mirror.example'\n";
