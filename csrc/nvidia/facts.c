@@ -203,17 +203,16 @@ static int saved_kernel(struct qg_host *host, char *out, size_t size, struct qg_
     const char *rest = qg_buf_text(&entry);
     struct qg_span line;
     while (qg_line_next(&rest, &line)) {
-        if (qg_span_starts(line, "version "))
-            qg_span_copy(
-                qg_span_trim((struct qg_span){.at = line.at + 8, .length = line.length - 8}), out,
-                size);
+        struct qg_span word;
+        if (qg_word_next(&line, " \t\r", &word) && qg_span_is(word, "version"))
+            qg_span_copy(qg_span_trim(line), out, size);
     }
     if (!qg_driver_args_is_name(out))
         out[0] = '\0';
     return 0;
 }
 
-/* The newest /boot/vmlinuz-*, rescue images left out. */
+/* The newest /boot/vmlinuz-*; a rescue image or a copy (.old, .bak) has no modules. */
 static int newest_kernel(struct qg_host *host, char *out, size_t size, struct qg_err *err) {
     static const char prefix[] = "vmlinuz-";
     QG_AUTO(names) char **names = qg_host_list(host, "/boot", err);
@@ -223,6 +222,11 @@ static int newest_kernel(struct qg_host *host, char *out, size_t size, struct qg
         const char *release = *name + strlen(prefix);
         if (!qg_text_starts(*name, prefix) || strstr(release, "rescue") ||
             !qg_driver_args_is_name(release))
+            continue;
+        QG_AUTO_STR char *modules = qg_text_format("/lib/modules/%s", release);
+        if (!modules)
+            return qg_err_oom(err);
+        if (!qg_host_exists(host, modules))
             continue;
         if (!out[0] || qg_version_compare(release, out) > 0)
             snprintf(out, size, "%s", release);

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 import pytest
-from nvidia_folder import DEBIAN, FEDORA_KERNEL, KERNEL, Folder, package
+from nvidia_folder import BLACKLIST, DEBIAN, FEDORA_KERNEL, KERNEL, Folder, package
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root may chroot")
 
@@ -283,3 +283,26 @@ def test_a_package_of_another_architecture_is_removed_or_kept_by_its_name(tmp_pa
     assert answer["result"] is True, answer["comment"]
     assert "other packages need them by now: lib-a:i386 lib-b" in answer["comment"]
     assert qube.ran()[-1] == "dpkg --purge -- lib-c:i386 lib-c"
+
+
+@pytest.mark.parametrize("tail", [".old", ".bak", ".dpkg-tmp"])
+def test_a_copy_of_a_kernel_does_not_boot_next(tmp_path, tail):
+    qube = Folder(tmp_path, {f"boot/vmlinuz-{KERNEL}{tail}": ""})
+    assert qube.apply(test=True)["changes"] == {}
+    assert qube.minion.ask("nvidia.status")["next_kernel"] == KERNEL
+
+
+@root_only
+def test_a_boot_loader_entry_may_have_tabs(tmp_path):
+    """The entry that was chosen counts, not the newest kernel."""
+    newer = "6.99.1-1.fc41.x86_64"
+    entry = f"title\tFedora\nversion\t{FEDORA_KERNEL}\noptions\troot=/dev/xvda3 {BLACKLIST}\n"
+    files = {
+        f"boot/vmlinuz-{newer}": "",
+        f"lib/modules/{newer}/modules.dep": "",
+        "boot/grub2/grubenv": "# GRUB Environment Block\nsaved_entry=chosen\n",
+        "boot/loader/entries/chosen.conf": entry,
+    }
+    qube = Folder(tmp_path, files, fedora=True)
+    qube.programs("rpm")
+    assert qube.minion.ask("nvidia.status")["next_kernel"] == FEDORA_KERNEL
