@@ -142,8 +142,13 @@ bool qg_driver_args_is_name(const char *text) {
 }
 
 static int add_name(json_t *list, const char *key, const json_t *name, struct qg_err *err) {
-    if (!json_is_string(name) || !qg_driver_args_is_name(json_string_value(name)))
+    if (!json_is_string(name))
         return wrong(key, name, "a list of names", err);
+    if (!qg_driver_args_is_name(json_string_value(name)))
+        return wrong(key, name,
+                     "names of letters, digits and .+-_:~@ that begin with neither - nor . (no "
+                     "version)",
+                     err);
     return qg_value_append_take(list, qg_value_text(json_string_value(name), err), err);
 }
 

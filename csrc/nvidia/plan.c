@@ -552,6 +552,10 @@ static int nouveau_by_cmdline(const struct qg_driver_want *want,
                               struct qg_err *err) {
     const char *conf = qg_driver_file(facts, want->grub_conf);
     QG_AUTO_STR char *edited = edit_grub(facts, conf ? conf : "", err);
+    if (!edited && err->line)
+        qg_err_at(err, "%s, line %d", want->grub_conf, err->line);
+    else if (!edited)
+        qg_err_at(err, "%s", want->grub_conf);
     if (!edited || add_edit(step, want->grub_conf, conf, edited, err) < 0)
         return -1;
     const char *path;

@@ -306,3 +306,29 @@ def test_a_boot_loader_entry_may_have_tabs(tmp_path):
     qube = Folder(tmp_path, files, fedora=True)
     qube.programs("rpm")
     assert qube.minion.ask("nvidia.status")["next_kernel"] == FEDORA_KERNEL
+
+
+@root_only
+def test_a_quote_that_is_never_closed_is_found(tmp_path):
+    """By its file and line, whether they are the usual ones or not."""
+    text = 'GRUB_TIMEOUT=5\nGRUB_CMDLINE_LINUX="quiet\n'
+    qube = Folder(tmp_path, {"etc/default/grub": text, "etc/grub.conf": text}, fedora=True)
+    qube.programs("rpm")
+    for path in ("/etc/default/grub", "/etc/grub.conf"):
+        for function in ("nvidia.driver_installed", "nvidia.nouveau_disabled"):
+            body = {"paths": {"grub_conf": path}}
+            answer = qube.apply(test=True, function=function, **body)
+            assert answer["result"] is False
+            words = f"{path}, line 2: a quote or bracket that is never closed"
+            assert words in answer["comment"]
+
+
+@pytest.mark.parametrize("names", ["nvidia-driver=535.1", ["tree", "nvidia driver"], ["-f"]])
+def test_a_name_that_is_none_is_told_what_may_be_in_one(tmp_path, names):
+    answer = Folder(tmp_path).apply(packages=names)
+    assert answer["result"] is False
+    name = names if isinstance(names, str) else names[-1]
+    assert answer["comment"].startswith(
+        f'packages is "{name}": it must be names of letters, digits and .+-_:~@ that begin with '
+        "neither - nor . (no version)"
+    )
