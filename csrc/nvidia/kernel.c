@@ -15,6 +15,11 @@ static const char *const debian_packages[] = {
     "linux-image-amd64", "linux-headers-amd64",     "grub2-common",
     "grub-pc-bin",       "qubes-kernel-vm-support", NULL};
 
+/* The one of them that brings a kernel. */
+static const char *kernel_package(const struct qg_driver_facts *facts) {
+    return facts->release.family == QG_FAMILY_FEDORA ? fedora_packages[0] : debian_packages[0];
+}
+
 /* Which packages are asked about depends on the distribution. */
 static int ask_for_packages(struct qg_driver_want *want, enum qg_family family,
                             struct qg_err *err) {
@@ -40,13 +45,24 @@ static int prepare(struct qg_run *run, const json_t *args, struct qg_driver_want
     return qg_driver_facts_read(qg_run_host(run), want, facts, err);
 }
 
+/* Debian's metapackage, or what it would bring for the kernel that boots next. */
+static bool is_there(const struct qg_driver_facts *facts, const char *name) {
+    char own[192];
+    size_t stem = strlen(name) - strlen("amd64");
+    if (json_object_get(facts->installed, name))
+        return true;
+    snprintf(own, sizeof(own), "%.*s%s", (int)stem, name, facts->next);
+    return facts->next[0] && qg_text_starts(name, "linux-") &&
+           json_object_get(facts->installed, own);
+}
+
 static json_t *missing_of(const struct qg_driver_want *want, const struct qg_driver_facts *facts,
                           struct qg_err *err) {
     QG_AUTO(json) json_t *out = qg_value_array(err);
     size_t index;
     json_t *name;
     json_array_foreach(want->packages, index, name) {
-        if (out && !json_object_get(facts->installed, json_string_value(name)) &&
+        if (out && !is_there(facts, json_string_value(name)) &&
             qg_value_append_take(out, json_incref(name), err) < 0)
             return NULL;
     }
@@ -74,20 +90,8 @@ static const char *config_path(const struct qg_driver_want *want,
                                                      : "/boot/grub/grub.cfg";
 }
 
-static int foretell(struct qg_report *report, const json_t *missing, const char *config,
-                    struct qg_err *err) {
-    size_t index;
-    json_t *name;
-    json_array_foreach(missing, index, name) {
-        const char *path[] = {"packages", json_string_value(name), NULL};
-        if (qg_report_change_take(report, path, json_null(), qg_value_text("installed", err), err) <
-            0)
-            return -1;
-    }
-    if (!config)
-        return 0;
-    const char *path[] = {"files", config, NULL};
-    return qg_report_change_take(report, path, json_null(), qg_value_text("generated", err), err);
+static json_t *old_config(const struct qg_driver_facts *facts, struct qg_err *err) {
+    return facts->grub_out[0] ? qg_value_text("present", err) : json_null();
 }
 
 static int install(struct qg_task *task, const json_t *missing, const json_t *held,
@@ -103,7 +107,8 @@ static int install(struct qg_task *task, const json_t *missing, const json_t *he
     return status;
 }
 
-static int make_config(struct qg_task *task, const char *config, struct qg_err *err) {
+static int make_config(struct qg_task *task, const struct qg_driver_facts *facts,
+                       const char *config, struct qg_err *err) {
     task->step = "boot loader";
     QG_AUTO_STR char *folder = strdup(config);
     if (!folder)
@@ -111,20 +116,24 @@ static int make_config(struct qg_task *task, const char *config, struct qg_err *
     *strrchr(folder, '/') = '\0';
     if (qg_host_mkdirs(task->host, folder, err) < 0 || qg_boot_mkconfig(task, config, err) < 0)
         return -1;
-    return qg_task_change(task, "files", config, json_null(), qg_value_text("generated", err), err);
+    return qg_task_change(task, "files", config, old_config(facts, err),
+                          qg_value_text("generated", err), err);
 }
 
-static int fail_with_names(const json_t *missing, bool has_config, const char *config,
-                           struct qg_err *err) {
+/* hopeless: no package that would be installed brings a kernel. */
+static int fail_with_names(const json_t *missing, const struct qg_driver_facts *facts,
+                           const char *config, bool hopeless, struct qg_err *err) {
     QG_AUTO(buf) struct qg_buf names = {0};
     if (join(missing, &names, err) < 0)
         return -1;
+    bool made = facts->grub_out[0];
     return qg_err_set(err, QG_ERR_INVALID,
-                      "This qube cannot boot a kernel of its own yet.%s%s%s%s%s%s `install: true` "
-                      "does it.",
+                      "This qube cannot boot a kernel of its own yet.%s%s%s%s%s%s%s %s",
                       names.length ? " Missing packages: " : "", qg_buf_text(&names),
-                      names.length ? "." : "", has_config ? "" : " There is no ",
-                      has_config ? "" : config, has_config ? "" : ".");
+                      names.length ? "." : "", made ? "" : " There is no ", made ? "" : config,
+                      made ? "" : ".", facts->next[0] ? "" : " There is no kernel in /boot.",
+                      hopeless ? "Its package is installed all the same: reinstall that."
+                               : "`install: true` does it.");
 }
 
 static int make_ready(struct qg_task *task, const struct qg_driver_want *want,
@@ -134,7 +143,8 @@ static int make_ready(struct qg_task *task, const struct qg_driver_want *want,
     if (install(task, missing, facts->held, err) < 0)
         return -1;
     /* New kernels are in no configuration that was made before them. */
-    if ((json_array_size(missing) || !facts->grub_out[0]) && make_config(task, config, err) < 0)
+    if ((json_array_size(missing) || !facts->grub_out[0]) &&
+        make_config(task, facts, config, err) < 0)
         return -1;
     char kernel[128] = "";
     if (qg_driver_next_kernel(task->host, kernel, sizeof(kernel), err) < 0)
@@ -152,11 +162,22 @@ static int foretell_ready(struct qg_report *report, const struct qg_driver_want 
                           struct qg_err *err) {
     const char *config = config_path(want, facts);
     QG_AUTO(buf) struct qg_buf names = {0};
-    if (foretell(report, missing, facts->grub_out[0] ? NULL : config, err) < 0 ||
+    size_t index;
+    json_t *name;
+    json_array_foreach(missing, index, name) {
+        const char *path[] = {"packages", json_string_value(name), NULL};
+        if (qg_report_change_take(report, path, json_null(), qg_value_text("installed", err), err) <
+            0)
+            return -1;
+    }
+    /* It is not ready: one of the two there is. */
+    const char *path[] = {"files", config, NULL};
+    if (qg_report_change_take(report, path, old_config(facts, err), qg_value_text("generated", err),
+                              err) < 0 ||
         join(missing, &names, err) < 0)
         return -1;
-    return qg_report_say(report, err, "would install %s and make %s",
-                         names.length ? qg_buf_text(&names) : "nothing", config);
+    return qg_report_say(report, err, "would %s%s%smake %s", names.length ? "install " : "",
+                         qg_buf_text(&names), names.length ? " and " : "", config);
 }
 
 int qg_nvidia_kernel_ready(struct qg_run *run, const json_t *args, struct qg_report *report,
@@ -183,8 +204,9 @@ int qg_nvidia_kernel_ready(struct qg_run *run, const json_t *args, struct qg_rep
     if (!missing)
         return -1;
     bool ready = !json_array_size(missing) && facts.grub_out[0] && facts.next[0];
-    if (!ready && !wanted)
-        return fail_with_names(missing, facts.grub_out[0], config_path(&want, &facts), err);
+    bool hopeless = !facts.next[0] && !qg_driver_list_has(missing, kernel_package(&facts));
+    if (!ready && (!wanted || hopeless))
+        return fail_with_names(missing, &facts, config_path(&want, &facts), hopeless, err);
     if (!ready && report->test)
         return foretell_ready(report, &want, &facts, missing, err);
     return make_ready(&task, &want, &facts, missing, err);

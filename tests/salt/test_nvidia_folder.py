@@ -332,3 +332,65 @@ def test_a_name_that_is_none_is_told_what_may_be_in_one(tmp_path, names):
         f'packages is "{name}": it must be names of letters, digits and .+-_:~@ that begin with '
         "neither - nor . (no version)"
     )
+
+
+OWN = ["linux-image-amd64", "linux-headers-amd64"]
+BOOT = ["grub2-common", "grub-pc-bin", "qubes-kernel-vm-support"]
+READY = "nvidia.kernel_ready"
+
+
+def with_packages(*names: str) -> dict[str, str]:
+    """A status file with these packages alone."""
+    return {"var/lib/dpkg/status": "".join(package(name) for name in names)}
+
+
+def test_no_kernel_in_boot_is_a_reason_of_its_own(tmp_path):
+    """All packages are there, and a kernel is not: no installation brings one."""
+    qube = Folder(tmp_path, {f"boot/vmlinuz-{KERNEL}": None, **with_packages(*OWN, *BOOT)})
+    for body in ({}, {"install": True}, {"install": True, "test": True}):
+        answer = qube.apply(function=READY, **body)
+        assert (answer["result"], answer["changes"]) == (False, {})
+        assert "There is no kernel in /boot. Its package is installed" in answer["comment"]
+        assert "install: true" not in answer["comment"]
+
+
+@root_only
+def test_the_boot_loaders_file_is_foretold_as_it_is_made(tmp_path):
+    """Also where there is one: a new kernel is not in it."""
+    qube = Folder(tmp_path, with_packages(*OWN, *BOOT[:2]))
+    qube.programs("apt-get", "grub-mkconfig")
+    body = {"function": READY, "install": True}
+    dry = qube.apply(test=True, **body)
+    assert dry["result"] is None
+    assert dry["changes"] == {
+        "files": {"/boot/grub/grub.cfg": {"old": "present", "new": "generated"}},
+        "packages": {BOOT[2]: {"old": None, "new": "installed"}},
+    }
+    assert dry["comment"] == f"would install {BOOT[2]} and make /boot/grub/grub.cfg"
+    qube.say("apt-get install", "", then=with_packages(*OWN, *BOOT))
+    qube.say("apt-get -s", "")
+    done = qube.apply(**body)
+    assert done["result"] is True, done["comment"]
+    assert done["changes"]["files"] == dry["changes"]["files"]
+    assert list(done["changes"]["packages"]) == [BOOT[2]]
+    again = qube.apply(**body)
+    assert (again["result"], again["changes"]) == (True, {})
+
+
+def test_only_the_boot_loaders_file_is_missing(tmp_path):
+    files = {"boot/grub/grub.cfg": None, **with_packages(*OWN, *BOOT)}
+    dry = Folder(tmp_path, files).apply(test=True, function=READY, install=True)
+    made = {"/boot/grub/grub.cfg": {"old": None, "new": "generated"}}
+    assert (dry["result"], dry["changes"]) == (None, {"files": made})
+    assert dry["comment"] == "would make /boot/grub/grub.cfg"
+
+
+def test_a_kernel_without_its_metapackage_boots_as_well(tmp_path):
+    """Where it is the one that boots next."""
+    own = [f"linux-image-{KERNEL}", f"linux-headers-{KERNEL}"]
+    answer = Folder(tmp_path / "a", with_packages(*own, *BOOT)).apply(function=READY)
+    assert (answer["result"], answer["changes"]) == (True, {}), answer["comment"]
+    other = [name.replace("18", "17") for name in own]
+    answer = Folder(tmp_path / "b", with_packages(*other, *BOOT)).apply(function=READY)
+    assert answer["result"] is False
+    assert "Missing packages: linux-image-amd64 linux-headers-amd64." in answer["comment"]
