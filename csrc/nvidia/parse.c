@@ -438,6 +438,7 @@ int qg_parse_manager_errors(const char *text, unsigned max, struct qg_buf *out,
                                         "nothing provides",
                                         "Problem",
                                         "Depends: ",
+                                        "is needed by",
                                         "Unknown argument",
                                         NULL};
     unsigned found = 0;

@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "doc/kernel_cmdline.h"
 #include "nvidia/edit.h"
+#include "nvidia/lines.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,6 +32,16 @@ static const json_t *recorded(const struct undo *undo, const char *list) {
     return json_object_get(undo->task->record, list);
 }
 
+static bool has_name(const json_t *list, const char *name) {
+    size_t index;
+    json_t *each;
+    json_array_foreach(list, index, each) {
+        if (strcmp(json_string_value(each), name) == 0)
+            return true;
+    }
+    return false;
+}
+
 /* Sorts the record's packages by what is there now. */
 static int look_at_packages(struct undo *undo, struct qg_err *err) {
     bool known;
@@ -52,14 +63,32 @@ static int look_at_packages(struct undo *undo, struct qg_err *err) {
             qg_value_append_take(undo->missing, json_incref(name), err) < 0)
             return -1;
     }
-    /* A killed run has not sorted out what was its own. */
+    /* A killed run has not sorted out what was its own, and akmods builds for each new kernel. */
     const char *key;
     json_t *unused;
     const json_t *before = recorded(undo, "before");
     json_object_foreach(now, key, unused) {
-        if (before && !json_object_get(before, key) &&
-            qg_value_append_take(undo->packages, qg_value_text(key, err), err) < 0)
+        bool ours = before
+                        ? !json_object_get(before, key)
+                        : has_name(undo->packages, "akmod-nvidia") &&
+                              qg_text_starts(key, "kmod-nvidia-") && !has_name(undo->packages, key);
+        if (ours && qg_value_append_take(undo->packages, qg_value_text(key, err), err) < 0)
             return -1;
+    }
+    return 0;
+}
+
+/* Moves the one package, where it is there, from names to kept. */
+static int keep(struct qg_span package, json_t *names, json_t *kept, struct qg_err *err) {
+    size_t index;
+    json_t *name;
+    json_array_foreach(names, index, name) {
+        if (!qg_span_is(package, json_string_value(name)))
+            continue;
+        if (qg_value_append_take(kept, json_incref(name), err) < 0)
+            return -1;
+        (void)json_array_remove(names, index);
+        break;
     }
     return 0;
 }
@@ -70,38 +99,29 @@ static int sort_out_needed(const char *text, json_t *names, json_t *kept, struct
     for (const char *at = text; (at = strstr(at, mark)) != NULL;) {
         at += strlen(mark);
         /* `NAME:`, with its architecture where there could be others: we leave out this one's. */
-        size_t length = strcspn(at, "\n"), index;
-        json_t *name;
-        length -= length && at[length - 1] == ':';
-        if (length > 6 && memcmp(at + length - 6, ":amd64", 6) == 0)
-            length -= 6;
-        json_array_foreach(names, index, name) {
-            if (json_string_length(name) != length ||
-                memcmp(json_string_value(name), at, length) != 0)
-                continue;
-            if (qg_value_append_take(kept, json_incref(name), err) < 0)
-                return -1;
-            (void)json_array_remove(names, index);
-            break;
-        }
+        struct qg_span package = {.at = at, .length = strcspn(at, "\n")};
+        package.length -= qg_span_ends(package, ":");
+        package.length -= qg_span_ends(package, ":amd64") ? 6 : 0;
+        if (keep(package, names, kept, err) < 0)
+            return -1;
     }
     return 0;
 }
 
-static int warn_kept(struct qg_task *task, const json_t *kept, struct qg_err *err) {
+/* Warns of the packages, if there are any. */
+static int warn_names(struct qg_task *task, const char *what, const json_t *list,
+                      struct qg_err *err) {
     QG_AUTO(buf) struct qg_buf names = {0};
     size_t index;
     json_t *name;
-    json_array_foreach(kept, index, name) {
+    json_array_foreach(list, index, name) {
         if (qg_buf_printf(&names, err, " %s", json_string_value(name)) < 0)
             return -1;
     }
-    return names.length ? qg_report_warn(task->report, err,
-                                         "left installed, since other packages need them by "
-                                         "now:%s",
-                                         qg_buf_text(&names))
-                        : 0;
+    return names.length ? qg_report_warn(task->report, err, "%s:%s", what, qg_buf_text(&names)) : 0;
 }
+
+static const char needed[] = "left installed, since other packages need them by now";
 
 /* After a purge that failed: packages with a say in it (sudo, without a password for root) stay and
  * are named. Anything of the driver's that stays is a failure. */
@@ -110,10 +130,10 @@ static int look_who_refused(const struct undo *undo, const struct qg_host_result
     bool known;
     QG_AUTO(json)
     json_t *now = qg_packages_all(undo->task->host, QG_FAMILY_DEBIAN, &known, err);
-    QG_AUTO(buf) struct qg_buf names = {0};
+    QG_AUTO(json) json_t *left = qg_value_array(err);
     size_t index;
     json_t *name;
-    if (!now)
+    if (!now || !left)
         return -1;
     json_array_foreach(undo->packages, index, name) {
         const char *text = json_string_value(name);
@@ -121,14 +141,12 @@ static int look_who_refused(const struct undo *undo, const struct qg_host_result
             continue;
         if (!known || strstr(text, "nvidia"))
             return qg_task_failed(undo->task, "dpkg --purge", result, err);
-        if (qg_buf_printf(&names, err, " %s", text) < 0)
+        if (qg_value_append_take(left, json_incref(name), err) < 0)
             return -1;
     }
-    return names.length ? qg_report_warn(undo->task->report, err,
-                                         "left installed, since dpkg cannot remove them (the log "
-                                         "has its reasons):%s",
-                                         qg_buf_text(&names))
-                        : 0;
+    return warn_names(undo->task,
+                      "left installed, since dpkg cannot remove them (the log has its reasons)",
+                      left, err);
 }
 
 /* dpkg, not apt: it removes what is named and nothing else. What came as a dependency may since
@@ -146,7 +164,7 @@ static int remove_dpkg(const struct undo *undo, struct qg_err *err) {
         return -1;
     if (simulated.exit_code && !json_array_size(kept))
         return qg_task_failed(undo->task, "dpkg --simulate --purge", &simulated, err);
-    if (warn_kept(undo->task, kept, err) < 0)
+    if (warn_names(undo->task, needed, kept, err) < 0)
         return -1;
     if (!json_array_size(undo->packages))
         return 0;
@@ -155,14 +173,74 @@ static int remove_dpkg(const struct undo *undo, struct qg_err *err) {
     return result.exit_code ? look_who_refused(undo, &result, err) : 0;
 }
 
-/* rpm, not dnf: it removes what is named and nothing else, or says what needs it. */
-static int remove_rpm(const struct undo *undo, struct qg_err *err) {
-    static const char *const erase[] = {"rpm", "-e", "--", NULL};
+/* Adds what others need, from one line of rpm's: a package, a file, a library, or several of these
+ * as in `(grubby or sdubby)`. Words such as `or` and `>=` are nobody's and do no harm. */
+static int add_needed(struct qg_span line, json_t *things, struct qg_err *err) {
+    const char *mark = memmem(line.at, line.length, " is needed by ", 14);
+    struct qg_span rest = {.at = line.at, .length = mark ? (size_t)(mark - line.at) : 0}, word;
+    while (qg_word_next(&rest, " \t", &word)) {
+        for (; word.length && word.at[0] == '('; word.at++)
+            word.length--;
+        while (word.length && word.at[word.length - 1] == ')' && !memchr(word.at, '(', word.length))
+            word.length--;
+        if (word.length &&
+            qg_value_append_take(things, qg_value_format(err, "%.*s", (int)word.length, word.at),
+                                 err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* Moves the packages that rpm says others need from the undo's to kept. */
+static int sort_out_providers(const struct undo *undo, const char *text, json_t *kept,
+                              struct qg_err *err) {
+    static const char *const ask[] = {"rpm", "-q", "--qf", "%{NAME}\\n", "--whatprovides",
+                                      "--",  NULL};
+    QG_AUTO(json) json_t *things = qg_value_array(err);
     QG_AUTO(host_result) struct qg_host_result result = {0};
-    if (qg_task_wait_for_locks(undo->task, err) < 0 ||
-        qg_task_run_names(undo->task, erase, undo->packages, &result, err) < 0)
+    struct qg_span line;
+    if (!things)
         return -1;
-    return result.exit_code ? qg_task_failed(undo->task, "rpm", &result, err) : 0;
+    while (qg_line_next(&text, &line)) {
+        if (add_needed(line, things, err) < 0)
+            return -1;
+    }
+    if (!json_array_size(things))
+        return 0;
+    if (qg_task_run_names(undo->task, ask, things, &result, err) < 0)
+        return -1;
+    const char *owners = qg_buf_text(&result.out);
+    while (qg_line_next(&owners, &line)) {
+        if (keep(line, undo->packages, kept, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* rpm, not dnf: it removes what is named and nothing else. What others need by now stays, and what
+ * that needs in turn: asked until rpm would do it. */
+static int remove_rpm(const struct undo *undo, struct qg_err *err) {
+    static const char *const simulate[] = {"rpm", "-e", "--test", "--allmatches", "--", NULL};
+    static const char *const erase[] = {"rpm", "-e", "--allmatches", "--", NULL};
+    QG_AUTO(json) json_t *kept = qg_value_array(err);
+    if (!kept || qg_task_wait_for_locks(undo->task, err) < 0)
+        return -1;
+    for (bool ready = false; json_array_size(undo->packages);) {
+        QG_AUTO(host_result) struct qg_host_result result = {0};
+        size_t before = json_array_size(kept);
+        if (qg_task_run_names(undo->task, ready ? erase : simulate, undo->packages, &result, err) <
+            0)
+            return -1;
+        if (!result.exit_code && ready)
+            break;
+        if (result.exit_code && !ready &&
+            sort_out_providers(undo, qg_buf_text(&result.out), kept, err) < 0)
+            return -1;
+        if (result.exit_code && json_array_size(kept) == before)
+            return qg_task_failed(undo->task, "rpm", &result, err);
+        ready = !result.exit_code;
+    }
+    return warn_names(undo->task, needed, kept, err);
 }
 
 static int remove_packages(const struct undo *undo, struct qg_err *err) {

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""nvidia.driver_removed: what is undone, what is left and named, and what is said of it."""
+
+from __future__ import annotations
+
+from nvidia_beds import fedora41  # noqa: F401
+
+from tests.beds import rpms
+
+
+def add_package(qube, folder, name, *tags):
+    """An RPM package of somebody else's, installed by rpm."""
+    built = rpms._build(rpms.Rpm(name, "1", tags=list(tags)), folder)
+    (qube.root / built.name).write_bytes(built.read_bytes())
+    qube.bed.run(["rpm", "-i", f"/{built.name}"], check=True)
+
+
+def test_what_others_need_by_now_stays_on_fedora_too(fedora41, tmp_path):
+    """A package, by a version and by a file of it; and what it needs itself."""
+    fedora41.install()
+    add_package(
+        fedora41, tmp_path, "holder", "Requires: akmods >= 0.5", "Requires: /usr/lib64/libcuda.so.1"
+    )
+    answer = fedora41.apply("nvidia.driver_removed")
+    assert answer["result"] is True, answer["comment"]
+    assert "left installed, since other packages need them by now: " in answer["comment"]
+    kept = ["akmods", "kernel-devel-matched", "xorg-x11-drv-nvidia-cuda-libs", "grubby"]
+    for name in kept:
+        assert f" {name}" in answer["comment"]
+        # The way back to grubby-dummy takes grubby.
+        assert fedora41.installed("grubby-dummy" if name == "grubby" else name)
+    assert "akmod-nvidia" in answer["changes"]["packages"]
+    assert not fedora41.modinfo()
+
+
+def test_several_versions_of_a_package_go_together(fedora41):
+    """As kernels bring them; with what akmods built for the newer one."""
+    fedora41.bed.run(["rpm", "-e", "kernel-devel"], check=True)
+    before = fedora41.packages()
+    fedora41.install()
+    upgrade = ["dnf", "-y", "--enablerepo=updates-testing", "install"]
+    newer = rpms.RELEASES["41"].newer_kernel
+    fedora41.bed.run([*upgrade, f"kernel-devel-{newer.removesuffix('.x86_64')}"], check=True)
+    module = fedora41.root / f"usr/share/bed/kmods/open/kmod-nvidia-{newer}.rpm"
+    fedora41.bed.run(["rpm", "-i", f"/{module.relative_to(fedora41.root)}"], check=True)
+    assert len(fedora41.bed.run(["rpm", "-q", "kernel-devel"]).stdout.split()) == 2
+    answer = fedora41.apply("nvidia.driver_removed")
+    assert answer["result"] is True, answer["comment"]
+    assert fedora41.packages() == before
