@@ -19,12 +19,14 @@ struct undo {
     const struct qg_driver_facts *facts;
     json_t *packages; /* list: added by us and still there */
     json_t *missing;  /* list: taken away by us and still away */
+    json_t *left;     /* mapping: path > entry, of files that were left to who changed them */
     bool boot_files;  /* files of the boot loader came back */
 };
 
 static void undo_fini(struct undo *undo) {
     json_decref(undo->packages);
     json_decref(undo->missing);
+    json_decref(undo->left);
 }
 QG_DEFINE_AUTO_FINI(undo, struct undo, undo_fini)
 
@@ -49,7 +51,8 @@ static int look_at_packages(struct undo *undo, struct qg_err *err) {
     json_t *now = qg_packages_all(undo->task->host, undo->facts->release.family, &known, err);
     undo->packages = qg_value_array(err);
     undo->missing = qg_value_array(err);
-    if (!now || !undo->packages || !undo->missing)
+    undo->left = qg_value_object(err);
+    if (!now || !undo->packages || !undo->missing || !undo->left)
         return -1;
     size_t index;
     json_t *name;
@@ -308,10 +311,11 @@ static char *undo_edit(const char *path, const char *now, const char *backup, st
     return NULL;
 }
 
-/* What a file is to hold again: *content owned by the caller, NULL for a file that goes; *leave
- * where it is not to be touched. */
+enum todo { NOTHING, UNDO, LEAVE };
+
+/* What a file is to hold again: *content owned by the caller, NULL for a file that goes. */
 static int old_content(const struct undo *undo, const char *path, const json_t *entry,
-                       char **content, bool *leave, struct qg_err *err) {
+                       char **content, enum todo *todo, struct qg_err *err) {
     struct qg_host *host = undo->task->host;
     const char *sum = qg_value_get_text(entry, "sum"), *kept = qg_value_get_text(entry, "backup");
     QG_AUTO(buf) struct qg_buf now = {0};
@@ -322,19 +326,19 @@ static int old_content(const struct undo *undo, const char *path, const json_t *
         (kept && qg_host_read(host, kept, &backup, &has_backup, err) < 0))
         return -1;
     qg_record_sum(qg_buf_text(&now), now.length, sum_now);
+    bool changed = sum && strcmp(sum, sum_now) != 0, lost = kept && !has_backup;
     /* Begun and not done, gone by itself, or a package's file that goes with its package. */
-    *leave = (kept && !has_backup) || (sum && !there) ||
-             (!sum && (there || json_array_size(undo->packages)));
-    if (*leave)
+    if (sum ? !there || (changed && lost) : there || lost || json_array_size(undo->packages))
         return 0;
-    if (sum && strcmp(sum, sum_now) != 0) {
+    *todo = lost ? LEAVE : UNDO;
+    if (changed) {
         *content = undo_edit(path, qg_buf_text(&now), qg_buf_text(&backup), err);
-        *leave = !*content;
+        *todo = *content ? UNDO : LEAVE;
         return err && err->kind ? -1 : 0;
     }
-    if (kept)
+    if (has_backup)
         *content = qg_buf_steal(&backup, err);
-    return kept && !*content ? -1 : 0;
+    return has_backup && !*content ? -1 : 0;
 }
 
 /* One line for the change of a file. */
@@ -354,16 +358,18 @@ static int undo_file(struct undo *undo, const char *path, const json_t *entry,
     struct qg_host *host = undo->task->host;
     QG_AUTO_STR char *content = NULL;
     QG_AUTO(buf) struct qg_buf now = {0};
-    bool leave, there;
-    if (old_content(undo, path, entry, &content, &leave, err) < 0 ||
+    enum todo todo = NOTHING;
+    bool there;
+    if (old_content(undo, path, entry, &content, &todo, err) < 0 ||
         qg_host_read(host, path, &now, &there, err) < 0)
         return -1;
-    if (leave) {
-        if (there && json_is_string(json_object_get(entry, "sum")))
-            return qg_report_warn(undo->task->report, err, "%s was changed since: left as it is",
-                                  path);
+    if (todo == LEAVE)
+        return qg_value_set_take(undo->left, path, json_incref((json_t *)(uintptr_t)entry), err) < 0
+                   ? -1
+                   : qg_report_warn(undo->task->report, err,
+                                    "%s was changed since: left as it is, and on record", path);
+    if (todo == NOTHING)
         return 0;
-    }
     if (content && there && strcmp(content, qg_buf_text(&now)) == 0)
         return 0;
     undo->boot_files = undo->boot_files || is_boot_file(path, grub_conf);
@@ -517,6 +523,25 @@ static int dry_run(struct undo *undo, const char *grub_conf, struct qg_err *err)
                                "would undo what nvidia.driver_installed did here");
 }
 
+/* Of a file that was left, its entry and its backup are the only way back. */
+static int drop_record(const struct undo *undo, struct qg_err *err) {
+    struct qg_task *task = undo->task;
+    if (!json_object_size(undo->left))
+        return qg_record_drop(task->host, err);
+    json_object_clear(task->record);
+    return qg_value_set_take(task->record, "files", json_incref(undo->left), err) < 0
+               ? -1
+               : qg_record_save(task->host, task->record, err);
+}
+
+static int conclude(const struct undo *undo, struct qg_err *err) {
+    bool all = !json_object_size(undo->left);
+    return qg_report_say(undo->task->report, err,
+                         "The driver is removed, and what was done for it undone%s: restart the "
+                         "qube. The log is %s.",
+                         all ? "" : " but for the files that are named below", QG_DRIVER_LOG);
+}
+
 static int real_run(struct undo *undo, const char *grub_conf, struct qg_err *err) {
     struct qg_task *task = undo->task;
     int status = stop_services(undo, err) < 0 || remove_packages(undo, err) < 0 ||
@@ -532,12 +557,7 @@ static int real_run(struct undo *undo, const char *grub_conf, struct qg_err *err
         return -1;
     if (!ended)
         return qg_err_set(err, ending.kind, "%s", ending.text);
-    if (qg_record_drop(task->host, err) < 0)
-        return -1;
-    return qg_report_say(task->report, err,
-                         "The driver is removed, and what was done for it undone: restart the "
-                         "qube. The log is %s.",
-                         QG_DRIVER_LOG);
+    return drop_record(undo, err) < 0 ? -1 : conclude(undo, err);
 }
 
 int qg_nvidia_driver_removed(struct qg_run *run, const json_t *args, struct qg_report *report,

@@ -202,6 +202,9 @@ static int record_file(struct qg_task *task, const char *path, bool was_there, c
     QG_AUTO_STR char *backup = qg_record_backup_path(path, err);
     if (!backup)
         return -1;
+    /* One that is there already is of an earlier record. */
+    if (!known && qg_host_remove(task->host, backup, NULL, err) < 0)
+        return -1;
     bool keep = known ? json_is_string(json_object_get(known, "backup")) : was_there;
     const char *to_backup[] = {"files", path, "backup", NULL};
     const char *to_sum[] = {"files", path, "sum", NULL};

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
-from nvidia_beds import fedora41  # noqa: F401
+import json
+
+from nvidia_beds import RECORD, debian12, fedora41  # noqa: F401
 
 from tests.beds import rpms
 
@@ -47,3 +49,40 @@ def test_several_versions_of_a_package_go_together(fedora41):
     answer = fedora41.apply("nvidia.driver_removed")
     assert answer["result"] is True, answer["comment"]
     assert fedora41.packages() == before
+
+
+def test_a_file_that_somebody_changed_stays_on_record(debian12):
+    """With its backup, until there is a way back; and a backup is never of an earlier record."""
+    path, backup = "etc/apt/sources.list", "var/lib/qvm-gpu/backup/etc/apt/sources.list"
+    before = debian12.read(path)
+    debian12.apply(packages=["no-such-package"])
+    widened = debian12.read(path)
+    assert widened != before
+    assert debian12.apply("nvidia.prime_offload")["changes"]
+    (debian12.root / path).write_text(f"{widened}# mine\n")
+    dry = debian12.apply("nvidia.driver_removed", test=True)
+    answer = debian12.apply("nvidia.driver_removed")
+    assert dry["changes"] == answer["changes"]
+    assert list(answer["changes"]["files"]) == ["/usr/local/bin/nvrun"]
+    assert answer["result"] is True
+    assert f"/{path} was changed since: left as it is, and on record" in answer["comment"]
+    assert "but for the files that are named below" in answer["comment"]
+    assert debian12.read(path) == f"{widened}# mine\n"
+    assert debian12.read(backup) == before
+    assert list(json.loads(debian12.read(RECORD))) == ["files"]
+    dry = debian12.apply("nvidia.driver_removed", test=True)
+    assert (dry["result"], dry["changes"]) == (True, {})
+    # What was undone and comes again has a backup of its own time.
+    (debian12.root / "usr/local/bin/nvrun").write_text("older\n")
+    old = debian12.root / "var/lib/qvm-gpu/backup/usr/local/bin/nvrun"
+    old.parent.mkdir(parents=True)
+    old.write_text("of an earlier record\n")
+    assert debian12.apply("nvidia.prime_offload")["changes"]
+    assert old.read_text() == "older\n"
+    (debian12.root / path).write_text(widened)
+    answer = debian12.apply("nvidia.driver_removed")
+    assert set(answer["changes"]["files"]) == {f"/{path}", "/usr/local/bin/nvrun"}
+    assert "named below" not in answer["comment"]
+    assert debian12.read(path) == before
+    assert debian12.read("usr/local/bin/nvrun") == "older\n"
+    assert not (debian12.root / "var/lib/qvm-gpu").exists()
