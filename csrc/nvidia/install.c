@@ -167,6 +167,8 @@ static int do_steps(struct qg_task *task, const struct qg_driver_want *want,
 /* Puts on record what proves later that nothing changed, and during which boot it was done. */
 static int save_proof(struct qg_task *task, const struct qg_driver_facts *facts,
                       struct qg_err *err) {
+    if (!task->changed && facts->release.family != QG_FAMILY_FEDORA)
+        return 0;
     QG_AUTO(json) json_t *proof = qg_value_object(err);
     if (facts->release.family == QG_FAMILY_FEDORA &&
         (!proof ||

@@ -516,11 +516,15 @@ static int foretell_packages(const struct undo *undo, struct qg_err *err) {
 }
 
 static int dry_run(struct undo *undo, const char *grub_conf, struct qg_err *err) {
-    return stop_services(undo, err) < 0 || foretell_packages(undo, err) < 0 ||
-                   undo_files(undo, grub_conf, err) < 0 || disable_repositories(undo, err) < 0
-               ? -1
-               : qg_report_say(undo->task->report, err,
-                               "would undo what nvidia.driver_installed did here");
+    struct qg_report *report = undo->task->report;
+    if (stop_services(undo, err) < 0 || foretell_packages(undo, err) < 0 ||
+        undo_files(undo, grub_conf, err) < 0 || disable_repositories(undo, err) < 0)
+        return -1;
+    if (!json_object_size(undo->left))
+        report->result = QG_RESULT_WOULD; /* the record goes in any case */
+    return qg_report_say(report, err, "%s",
+                         report->result == QG_RESULT_WOULD ? "would undo what was done in this qube"
+                                                           : "There is nothing more to undo.");
 }
 
 /* Of a file that was left, its entry and its backup are the only way back. */
@@ -534,12 +538,22 @@ static int drop_record(const struct undo *undo, struct qg_err *err) {
                : qg_record_save(task->host, task->record, err);
 }
 
+/* The driver may be another's, or may not have been here. */
 static int conclude(const struct undo *undo, struct qg_err *err) {
-    bool all = !json_object_size(undo->left);
-    return qg_report_say(undo->task->report, err,
-                         "The driver is removed, and what was done for it undone%s: restart the "
-                         "qube. The log is %s.",
-                         all ? "" : " but for the files that are named below", QG_DRIVER_LOG);
+    bool all = !json_object_size(undo->left), has_module = false;
+    struct qg_module module;
+    if (undo->facts->has_module &&
+        qg_module_find(undo->task->host, undo->facts->kernel, &module, &has_module, err) < 0)
+        return -1;
+    bool gone = undo->facts->has_module && !has_module;
+    return qg_report_say(undo->task->report, err, "%s%s%s The log is %s.",
+                         gone ? "The driver is removed, and what was done for it undone"
+                              : "What was done in this qube is undone",
+                         all ? "" : " but for the files that are named below",
+                         gone         ? ": restart the qube."
+                         : has_module ? "; the driver here is not ours, and stays."
+                                      : ".",
+                         QG_DRIVER_LOG);
 }
 
 static int real_run(struct undo *undo, const char *grub_conf, struct qg_err *err) {
@@ -560,6 +574,17 @@ static int real_run(struct undo *undo, const char *grub_conf, struct qg_err *err
     return drop_record(undo, err) < 0 ? -1 : conclude(undo, err);
 }
 
+/* True where the record holds more than what an unchanged run leaves. */
+static bool has_work(const json_t *record) {
+    static const char *const keys[] = {"files",        "packages", "removed", "before",
+                                       "repositories", "services", "tmp"};
+    for (size_t i = 0; i < QG_ARRAY_LEN(keys); i++) {
+        if (json_object_get(record, keys[i]))
+            return true;
+    }
+    return false;
+}
+
 int qg_nvidia_driver_removed(struct qg_run *run, const json_t *args, struct qg_report *report,
                              struct qg_err *err) {
     static const char *const known[] = {"name", "timeout", "paths", NULL};
@@ -573,11 +598,11 @@ int qg_nvidia_driver_removed(struct qg_run *run, const json_t *args, struct qg_r
         return -1;
     task.family = facts.release.family;
     task.manager = facts.manager;
-    if (!json_object_size(task.record))
+    if (!has_work(task.record))
         return qg_report_say(report, err, "%s",
                              facts.has_module
                                  ? "The driver here was not installed by nvidia.driver_installed: "
-                                   "there is no record of what to undo."
+                                   "there is nothing on record to undo."
                                  : "There is no driver here, and nothing to undo.");
     if (look_at_packages(&undo, err) < 0)
         return -1;

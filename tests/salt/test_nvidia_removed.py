@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 from nvidia_beds import RECORD, debian12, fedora41  # noqa: F401
 
-from tests.beds import rpms
+from tests.beds import ko, rpms
 
 
 def add_package(qube, folder, name, *tags):
@@ -86,3 +87,48 @@ def test_a_file_that_somebody_changed_stays_on_record(debian12):
     assert debian12.read(path) == before
     assert debian12.read("usr/local/bin/nvrun") == "older\n"
     assert not (debian12.root / "var/lib/qvm-gpu").exists()
+
+
+def put_module(qube, version="535.1"):
+    """The driver's module, as somebody else's."""
+    kernel = qube.facts["kernel"]
+    file = qube.root / f"lib/modules/{kernel}/updates/dkms/nvidia-current.ko"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(ko.build_ko(ko.modinfo_fields("nvidia", version, kernel, open_module=False)))
+
+
+def test_a_driver_of_somebody_else_stays(debian12):
+    """An unchanged run leaves nothing that would speak of ours."""
+    put_module(debian12)
+    body = {"packages": ["bash"]}
+    assert debian12.install(**body)["changes"]
+    shutil.rmtree(debian12.root / "var/lib/qvm-gpu")
+    assert debian12.install(**body)["changes"] == {}
+    assert not (debian12.root / "var/lib/qvm-gpu").exists()
+    for test in (True, False):
+        answer = debian12.apply("nvidia.driver_removed", test=test)
+        assert (answer["result"], answer["changes"]) == (True, {})
+        assert "was not installed by nvidia.driver_installed" in answer["comment"]
+    assert debian12.apply("nvidia.swap_minimized")["changes"]
+    answer = debian12.apply("nvidia.driver_removed")
+    assert list(answer["changes"]) == ["files"]
+    assert "is removed" not in answer["comment"]
+    assert "the driver here is not ours, and stays" in answer["comment"]
+
+
+def test_what_is_said_of_a_driver_that_is_ours(fedora41):
+    """On Fedora the record also holds what proves that nothing has changed."""
+    fedora41.install()
+    assert fedora41.apply("nvidia.driver_removed", test=True)["result"] is None
+    answer = fedora41.apply("nvidia.driver_removed")
+    assert answer["comment"].startswith("The driver is removed, and what was done for it undone: ")
+    assert "restart the qube" in answer["comment"]
+    fedora41.install()
+    shutil.rmtree(fedora41.root / "var/lib/qvm-gpu")
+    assert fedora41.install()["changes"] == {}
+    assert "proof" in fedora41.read(RECORD)
+    for test in (True, False):
+        answer = fedora41.apply("nvidia.driver_removed", test=test)
+        assert (answer["result"], answer["changes"]) == (True, {})
+        assert "was not installed by nvidia.driver_installed" in answer["comment"]
+    assert fedora41.modinfo()
