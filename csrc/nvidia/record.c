@@ -13,14 +13,18 @@ json_t *qg_record_load(struct qg_host *host, struct qg_err *err) {
     bool found;
     if (qg_host_read(host, QG_RECORD_PATH, &text, &found, err) < 0)
         return NULL;
+    if (!found)
+        return qg_value_object(err);
     struct qg_err damage = {0};
-    QG_AUTO(json)
-    json_t *record = found ? qg_json_load(qg_buf_text(&text), text.length, &damage) : NULL;
-    if (damage.kind == QG_ERR_OOM) {
-        qg_err_oom(err);
-        return NULL;
-    }
-    return json_is_object(record) ? QG_STEAL(record) : qg_value_object(err);
+    QG_AUTO(json) json_t *record = qg_json_load(qg_buf_text(&text), text.length, &damage);
+    if (json_is_object(record))
+        return QG_STEAL(record);
+    if (qg_err_pass_oom(err, &damage) == 0)
+        qg_err_set(err, QG_ERR_INVALID,
+                   "%s is damaged, so what was done in this qube is not known: the files as they "
+                   "were are in %s. Look at them, and move the folder away to begin anew.",
+                   QG_RECORD_PATH, QG_RECORD_BACKUPS);
+    return NULL;
 }
 
 int qg_record_save(struct qg_host *host, const json_t *record, struct qg_err *err) {

@@ -132,3 +132,18 @@ def test_what_is_said_of_a_driver_that_is_ours(fedora41):
         assert (answer["result"], answer["changes"]) == (True, {})
         assert "was not installed by nvidia.driver_installed" in answer["comment"]
     assert fedora41.modinfo()
+
+
+def test_a_damaged_record_is_no_empty_one(debian12):
+    """Nothing is written over it, and what there is left is named."""
+    debian12.apply("nvidia.prime_offload")
+    text = debian12.read(RECORD)[:-3]
+    (debian12.root / RECORD).write_text(text)
+    before = debian12.bed.written()
+    for function in ("driver_installed", "driver_removed", "swap_minimized"):
+        for test in (True, False):
+            answer = debian12.apply(f"nvidia.{function}", test=test)
+            assert (answer["result"], answer["changes"]) == (False, {})
+            assert f"/{RECORD} is damaged" in answer["comment"]
+            assert "/var/lib/qvm-gpu/backup" in answer["comment"]
+    assert debian12.bed.written() == before
