@@ -407,6 +407,20 @@ pid_t qg_host_lock_holder(struct qg_host *host, const char *path) {
     return flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK ? 1 : 0;
 }
 
+int qg_host_lock(struct qg_host *host, const char *folder, int *fd, struct qg_err *err) {
+    QG_AUTO(place) struct qg_place place = QG_PLACE_NONE;
+    QG_AUTO_FD int opened = -1;
+    *fd = -1;
+    if (qg_place_find(host, folder, true, &place) == 0)
+        opened = openat(place.dir, place.name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (opened < 0)
+        return qg_err_errno(err, "cannot lock %s", folder);
+    if (flock(opened, LOCK_EX | LOCK_NB) < 0)
+        return errno == EWOULDBLOCK ? 0 : qg_err_errno(err, "cannot lock %s", folder);
+    *fd = fcntl(opened, F_DUPFD_CLOEXEC, 3);
+    return *fd < 0 ? qg_err_errno(err, "cannot lock %s", folder) : 0;
+}
+
 void qg_host_names_free(char **names) {
     for (char **name = names; name && *name; name++)
         free(*name);

@@ -104,6 +104,10 @@ int qg_host_space(struct qg_host *host, const char *path, struct qg_host_space *
  * or 1 for one of flock(2), which tells nobody. 0 where nobody does or there is no such file. */
 pid_t qg_host_lock_holder(struct qg_host *host, const char *path);
 
+/* Takes the folder's lock (flock(2), so that it needs no file) without waiting: *fd, to be closed
+ * with qg_fd_close and never below 3; -1 where somebody else has it. */
+int qg_host_lock(struct qg_host *host, const char *folder, int *fd, struct qg_err *err);
+
 /* The names in a folder, sorted, without . and ..; NULL-terminated array, owned by the caller,
  * freed with qg_host_names_free. A folder that is not there has none. NULL on failure. */
 char **qg_host_list(struct qg_host *host, const char *path, struct qg_err *err) QG_MUST_CHECK;

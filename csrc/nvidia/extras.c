@@ -19,7 +19,7 @@ const struct qg_function_entry qg_nvidia_functions[] = {
     {NULL, NULL},
 };
 
-enum { FILE_MS = 60 * 1000 };
+enum { FILE_MS = 3600 * 1000 }; /* for another state to end; the file itself takes none */
 
 /* Foretells a file's new content, or writes it. */
 static int manage_file(struct qg_run *run, struct qg_report *report, const char *path,
@@ -105,21 +105,19 @@ static int foretell_files(const struct qg_driver_step *step, struct qg_report *r
     return qg_report_say(report, err, "would %s", step->text);
 }
 
-static int disable_nouveau(struct qg_run *run, struct qg_report *report,
+static int disable_nouveau(struct qg_task *task, struct qg_report *report,
                            const struct qg_driver_want *want, const struct qg_driver_facts *facts,
                            struct qg_err *err) {
     QG_AUTO(driver_plan) struct qg_driver_plan plan = {0};
-    QG_AUTO(task) struct qg_task task = {0};
     struct qg_driver_step *step = &plan.steps[QG_DRIVER_NOUVEAU];
-    if (qg_driver_plan_nouveau(want, facts, step, err) < 0 ||
-        qg_task_init(&task, run, report, want->timeout_ms, err) < 0)
+    if (qg_driver_plan_nouveau(want, facts, step, err) < 0)
         return -1;
     if (!step->needed)
         return qg_report_say(report, err, "Nouveau is kept away from the card.");
     if (report->test)
         return foretell_files(step, report, err);
-    task.step = "nouveau";
-    struct qg_driver_job job = {.task = &task, .want = want, .facts = facts, .step = step};
+    task->step = "nouveau";
+    struct qg_driver_job job = {.task = task, .want = want, .facts = facts, .step = step};
     if (qg_boot_nouveau(&job, err) < 0)
         return -1;
     return qg_report_say(report, err,
@@ -131,7 +129,9 @@ int qg_nvidia_nouveau_disabled(struct qg_run *run, const json_t *args, struct qg
     static const char *const known[] = {"name", "timeout", "kernel", "paths", NULL};
     QG_AUTO(driver_want) struct qg_driver_want want = {0};
     QG_AUTO(driver_facts) struct qg_driver_facts facts = {0};
+    QG_AUTO(task) struct qg_task task = {0};
     if (qg_driver_args_check(args, known, err) < 0 || qg_driver_want_init(&want, args, err) < 0 ||
+        qg_task_init(&task, run, report, want.timeout_ms, err) < 0 ||
         qg_driver_facts_read(qg_run_host(run), &want, &facts, err) < 0 ||
         qg_driver_check_supported(&facts.release, err) < 0 ||
         qg_driver_check_kernel(&want, &facts, err) < 0)
@@ -140,5 +140,5 @@ int qg_nvidia_nouveau_disabled(struct qg_run *run, const json_t *args, struct qg
         return qg_report_say(report, err,
                              "There is no grub.cfg: this qube boots a kernel of dom0's, and what "
                              "it loads is not decided here (the qube's kernelopts are).");
-    return disable_nouveau(run, report, &want, &facts, err);
+    return disable_nouveau(&task, report, &want, &facts, err);
 }

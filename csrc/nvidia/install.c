@@ -270,11 +270,10 @@ static int real_run(struct qg_task *task, const struct qg_driver_want *want,
     return -1;
 }
 
-/* Reads the arguments and the facts, and refuses what cannot be served. */
-static int prepare(struct qg_run *run, const json_t *args, struct qg_driver_want *want,
+/* Reads the facts, and refuses what cannot be served. */
+static int prepare(struct qg_run *run, const struct qg_driver_want *want,
                    struct qg_driver_facts *facts, struct qg_driver_plan *plan, struct qg_err *err) {
-    return qg_driver_want_init(want, args, err) < 0 ||
-                   qg_driver_facts_read(qg_run_host(run), want, facts, err) < 0 ||
+    return qg_driver_facts_read(qg_run_host(run), want, facts, err) < 0 ||
                    qg_driver_check_supported(&facts->release, err) < 0 ||
                    qg_driver_check_kernel(want, facts, err) < 0 ||
                    qg_driver_plan_make(want, facts, plan, err) < 0
@@ -288,9 +287,9 @@ int qg_nvidia_driver_installed(struct qg_run *run, const json_t *args, struct qg
     QG_AUTO(driver_facts) struct qg_driver_facts facts = {0};
     QG_AUTO(driver_plan) struct qg_driver_plan plan = {0};
     QG_AUTO(task) struct qg_task task = {0};
-    if (prepare(run, args, &want, &facts, &plan, err) < 0 ||
+    if (qg_driver_want_init(&want, args, err) < 0 ||
         qg_task_init(&task, run, report, want.timeout_ms, err) < 0 ||
-        warn_all(&plan, report, err) < 0)
+        prepare(run, &want, &facts, &plan, err) < 0 || warn_all(&plan, report, err) < 0)
         return -1;
     task.family = facts.release.family;
     task.manager = facts.manager;
@@ -302,7 +301,7 @@ int qg_nvidia_plan(struct qg_run *run, const json_t *args, struct qg_report *rep
     QG_AUTO(driver_want) struct qg_driver_want want = {0};
     QG_AUTO(driver_facts) struct qg_driver_facts facts = {0};
     QG_AUTO(driver_plan) struct qg_driver_plan plan = {0};
-    if (prepare(run, args, &want, &facts, &plan, err) < 0)
+    if (qg_driver_want_init(&want, args, err) < 0 || prepare(run, &want, &facts, &plan, err) < 0)
         return -1;
     report->data = qg_value_object(err);
     if (!report->data ||

@@ -593,8 +593,8 @@ int qg_nvidia_driver_removed(struct qg_run *run, const json_t *args, struct qg_r
     QG_AUTO(task) struct qg_task task = {0};
     QG_AUTO(undo) struct undo undo = {.task = &task, .facts = &facts};
     if (qg_driver_args_check(args, known, err) < 0 || qg_driver_want_init(&want, args, err) < 0 ||
-        qg_driver_facts_read(qg_run_host(run), &want, &facts, err) < 0 ||
-        qg_task_init(&task, run, report, want.timeout_ms, err) < 0)
+        qg_task_init(&task, run, report, want.timeout_ms, err) < 0 ||
+        qg_driver_facts_read(task.host, &want, &facts, err) < 0)
         return -1;
     task.family = facts.release.family;
     task.manager = facts.manager;

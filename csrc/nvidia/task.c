@@ -18,6 +18,31 @@ enum {
     FULL_BYTES = 1024 * 1024, /* with less than that left a file system is full */
 };
 
+/* The whole state long: the record that was read is the one that is written. */
+static int take_lock(struct qg_task *task, struct qg_err *err) {
+    static const char folder[] = "/var/lib";
+    if (qg_host_mkdirs(task->host, folder, err) < 0)
+        return -1;
+    for (bool told = false;; told = true) {
+        int fd;
+        if (qg_host_lock(task->host, folder, &fd, err) < 0)
+            return -1;
+        if (fd >= 0) {
+            task->lock = fd;
+            return 0;
+        }
+        if (!told)
+            qg_task_note(task, "%s: waiting for another state that writes in this qube",
+                         task->step);
+        if (qg_deadline_left(&task->deadline) == 0)
+            return qg_err_set(err, QG_ERR_TIMEOUT,
+                              "another state still writes in this qube after %lld s (timeout)",
+                              (long long)(task->timeout_ms / 1000));
+        if (qg_task_sleep(task, 200, err) < 0)
+            return -1;
+    }
+}
+
 int qg_task_init(struct qg_task *task, struct qg_run *run, struct qg_report *report,
                  int64_t timeout_ms, struct qg_err *err) {
     *task = (struct qg_task){.host = qg_run_host(run),
@@ -26,6 +51,8 @@ int qg_task_init(struct qg_task *task, struct qg_run *run, struct qg_report *rep
                              .deadline = qg_run_deadline(run, timeout_ms),
                              .timeout_ms = timeout_ms,
                              .step = "start"};
+    if (!report->test && take_lock(task, err) < 0)
+        return -1;
     task->record = qg_record_load(task->host, err);
     return task->record ? 0 : -1;
 }
@@ -34,6 +61,9 @@ void qg_task_fini(struct qg_task *task) {
     json_decref(task->record);
     json_decref(task->at_start);
     task->record = task->at_start = NULL;
+    if (task->lock)
+        qg_fd_close(&task->lock);
+    task->lock = 0;
 }
 
 /* The log is a help, not a condition: a full disk must not hide what the state has to say. */

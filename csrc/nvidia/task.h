@@ -19,6 +19,7 @@ struct qg_task {
     json_t *at_start; /* owned: package > version before our first transaction; NULL: none yet */
     enum qg_family family;
     enum qg_manager manager;
+    int lock;         /* descriptor of the lock that keeps two writing states apart; 0: none */
     const char *step; /* what we are at, for messages */
     bool offline;     /* a package manager said that servers cannot be reached */
     bool changed;     /* something was done */
@@ -26,7 +27,9 @@ struct qg_task {
     bool log_failed;  /* the log file cannot be written: said once */
 };
 
-/* Reads the record. The rest is borrowed and must outlive the task. */
+/* Waits, unless it is a dry run, for another state that writes in this qube, and reads the record:
+ * facts that are to be acted on are read after it. The rest is borrowed and must outlive the task.
+ */
 int qg_task_init(struct qg_task *task, struct qg_run *run, struct qg_report *report,
                  int64_t timeout_ms, struct qg_err *err);
 void qg_task_fini(struct qg_task *task);

@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import time
 
-from nvidia_beds import RECORD, debian12, fedora41  # noqa: F401
+from nvidia_beds import RECORD, debian12, fedora41, listening  # noqa: F401
 
 from tests.beds import ko, rpms
 
@@ -147,3 +149,43 @@ def test_a_damaged_record_is_no_empty_one(debian12):
             assert f"/{RECORD} is damaged" in answer["comment"]
             assert "/var/lib/qvm-gpu/backup" in answer["comment"]
     assert debian12.bed.written() == before
+
+
+def test_two_states_at_once_keep_one_record(debian12):
+    """The second one waits while the first installs, also where it is a small one."""
+    stub = debian12.root / "usr/bin/apt-get"
+    stub.unlink()
+    stub.write_text(
+        "#!/bin/sh\ncase \" $* \" in *' update '*|*' -s '*) exit 0 ;; esac\n"
+        "touch /installing\nwhile [ ! -e /go ]; do sleep 0.1; done\nexit 100\n"
+    )
+    stub.chmod(0o755)
+    go = debian12.root / "go"
+    first = os.fork()
+    if first == 0:
+        try:
+            debian12.apply(packages=["tree"])
+        finally:
+            os._exit(0)
+    try:
+        while not (debian12.root / "installing").exists():
+            assert os.waitpid(first, os.WNOHANG) == (0, 0)
+            time.sleep(0.02)
+        assert debian12.apply("nvidia.swap_minimized", test=True)["result"] is None
+        heard = []
+
+        def let_it_go(record):
+            heard.append(record.getMessage())
+            if "waiting for another state" in heard[-1]:
+                go.touch()
+
+        with listening(let_it_go):
+            assert debian12.apply("nvidia.prime_offload")["changes"]
+    finally:
+        go.touch()
+        os.waitpid(first, 0)
+    assert len([line for line in heard if "waiting for another state" in line]) == 1
+    files = json.loads(debian12.read(RECORD))["files"]
+    assert {"/etc/apt/sources.list", "/usr/local/bin/nvrun"} <= set(files)
+    assert debian12.apply("nvidia.driver_removed")["result"] is True
+    assert not (debian12.root / "usr/local/bin/nvrun").exists()
