@@ -109,10 +109,39 @@ static int make_initramfs(const struct qg_driver_job *job, struct qg_err *err) {
     return qg_task_must(job->task, argv, err);
 }
 
+/* Copies a boot loader entry, cleaned so that it can be on record. */
+static json_t *entry_copy(const char *text, struct qg_err *err) {
+    QG_AUTO_STR char *copy = strdup(text);
+    if (!copy) {
+        qg_err_oom(err);
+        return NULL;
+    }
+    qg_text_clean_data(copy);
+    return qg_value_text(copy, err);
+}
+
+int qg_boot_remember(struct qg_task *task, const struct qg_driver_facts *facts,
+                     struct qg_err *err) {
+    const char *path;
+    json_t *text;
+    if (facts->release.family != QG_FAMILY_FEDORA || json_object_get(task->record, "entries"))
+        return 0;
+    QG_AUTO(json) json_t *entries = qg_value_object(err);
+    if (!entries)
+        return -1;
+    json_object_foreach(facts->files, path, text) {
+        if (qg_text_starts(path, QG_BOOT_ENTRIES) &&
+            qg_value_set_take(entries, path, entry_copy(json_string_value(text), err), err) < 0)
+            return -1;
+    }
+    return qg_value_set_take(task->record, "entries", QG_STEAL(entries), err);
+}
+
 int qg_boot_nouveau(const struct qg_driver_job *job, struct qg_err *err) {
     bool fedora = job->facts->release.family == QG_FAMILY_FEDORA;
     const char *flag = fedora ? "mkconfig" : "initramfs";
-    if (qg_task_flag(job->task, flag, true, err) < 0 ||
+    if (qg_boot_remember(job->task, job->facts, err) < 0 ||
+        qg_task_flag(job->task, flag, true, err) < 0 ||
         qg_task_write_files(job->task, job->step->files, err) < 0)
         return -1;
     if (fedora ? qg_boot_mkconfig(job->task, job->facts->grub_out, err) < 0 ||

@@ -114,7 +114,8 @@ static int do_step(enum qg_driver_step_id id, struct qg_task *task,
     task->step = qg_driver_step_name(id);
     qg_task_note(task, "%s: %s", task->step, step->text);
     struct qg_driver_job job = {.task = task, .want = want, .facts = facts, .step = step};
-    if (act_of(id, facts->release.family)(&job, err) < 0 || refresh(task, want, facts, err) < 0 ||
+    if (qg_boot_remember(task, facts, err) < 0 ||
+        act_of(id, facts->release.family)(&job, err) < 0 || refresh(task, want, facts, err) < 0 ||
         check_done(id, want, facts, err) < 0)
         return -1;
     return qg_buf_printf(done, err, "%s%s", done->length ? "\n  " : "", step->text);

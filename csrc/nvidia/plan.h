@@ -67,6 +67,7 @@ bool qg_driver_is_unwanted(const json_t *wanted, const char *package);
 int qg_changed_lines(const char *before, const char *after, json_t **old, json_t **new,
                      struct qg_err *err);
 
+#define QG_BOOT_ENTRIES "/boot/loader/entries/"
 #define QG_NOUVEAU_CONF "/etc/modprobe.d/qvm-gpu-nouveau.conf"
 
 /* The kernel arguments that keep a module away, and the modules that would take the card. */

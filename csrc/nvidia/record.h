@@ -14,6 +14,7 @@
  *   files: path > {backup: path or null, sum: of what we wrote or null where we removed it}
  *   repositories, packages, removed, services: lists of names that we enabled, added, took away
  *   before, since: package > version when an unfinished transaction began, and when that was (ns)
+ *   entries: path > content of the boot loader's entries before our first change
  *   tmp: bytes that /tmp had before it was made larger
  *   initramfs, mkconfig, rebuild: true while that has still to be done
  *   boot: the boot during which we last changed something

@@ -259,7 +259,7 @@ static int remove_packages(const struct undo *undo, struct qg_err *err) {
 /* ---- files ---- */
 
 static bool is_boot_file(const char *path, const char *grub_conf) {
-    return strcmp(path, grub_conf) == 0 || qg_text_starts(path, "/boot/loader/entries/");
+    return strcmp(path, grub_conf) == 0 || qg_text_starts(path, QG_BOOT_ENTRIES);
 }
 
 /* Takes one kernel argument out of a file of the boot loader. New text or NULL. */
@@ -298,7 +298,7 @@ static char *without_nouveau(const char *text, const char *backup, bool entry, s
 /* Undoes our part in a file that somebody changed since. New text, or NULL without an error where
  * there is no telling it apart. */
 static char *undo_edit(const char *path, const char *now, const char *backup, struct qg_err *err) {
-    if (qg_text_starts(path, "/boot/loader/entries/"))
+    if (qg_text_starts(path, QG_BOOT_ENTRIES))
         return without_nouveau(now, backup, true, err);
     if (qg_text_ends(path, "/grub"))
         return without_nouveau(now, backup, false, err);
@@ -380,7 +380,8 @@ static int undo_file(struct undo *undo, const char *path, const json_t *entry,
     return note_file(undo, path, there ? qg_buf_text(&now) : NULL, content, err);
 }
 
-/* The driver's package passed our arguments on to boot loader entries that we never wrote. */
+/* The driver's package passed our arguments on to boot loader entries that we never wrote. Those
+ * that an entry had before us are its own. */
 static int undo_entries(struct undo *undo, const char *grub_conf, struct qg_err *err) {
     const json_t *files = recorded(undo, "files");
     const char *path;
@@ -388,10 +389,11 @@ static int undo_entries(struct undo *undo, const char *grub_conf, struct qg_err 
     if (!json_object_get(files, grub_conf))
         return 0;
     json_object_foreach(undo->facts->files, path, content) {
-        if (!qg_text_starts(path, "/boot/loader/entries/") || json_object_get(files, path))
+        if (!qg_text_starts(path, QG_BOOT_ENTRIES) || json_object_get(files, path))
             continue;
         const char *now = json_string_value(content);
-        QG_AUTO_STR char *text = without_nouveau(now, "", true, err);
+        const char *before = qg_value_get_text(recorded(undo, "entries"), path);
+        QG_AUTO_STR char *text = without_nouveau(now, before ? before : "", true, err);
         if (!text)
             return -1;
         if (strcmp(text, now) == 0)

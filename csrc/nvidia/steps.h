@@ -49,6 +49,10 @@ int qg_apt_install(struct qg_task *task, const json_t *names, const json_t *held
 /* `dnf -y install`; says so where it fails because no repository can be reached. */
 int qg_dnf_install(struct qg_task *task, const json_t *names, struct qg_err *err);
 
+/* Before our first change: puts what the boot loader's entries hold into the record, to be saved
+ * with what is done. The driver's packages edit them, too. */
+int qg_boot_remember(struct qg_task *task, const struct qg_driver_facts *facts, struct qg_err *err);
+
 /* Runs grub2-mkconfig into path. */
 int qg_boot_mkconfig(struct qg_task *task, const char *path, struct qg_err *err);
 

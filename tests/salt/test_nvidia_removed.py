@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import time
 
@@ -189,3 +190,26 @@ def test_two_states_at_once_keep_one_record(debian12):
     assert {"/etc/apt/sources.list", "/usr/local/bin/nvrun"} <= set(files)
     assert debian12.apply("nvidia.driver_removed")["result"] is True
     assert not (debian12.root / "usr/local/bin/nvrun").exists()
+
+
+def test_arguments_that_an_entry_had_before_stay(fedora41):
+    """Also one of two, though the driver's package adds the other before the state comes to it."""
+    entries = fedora41.root / "boot/loader/entries"
+    (both,) = entries.glob("*.conf")
+    text = both.read_text()
+    one, none = (both.with_name(f"{name}.conf") for name in ("one", "none"))
+    none.write_text(text)
+    away = ("rd.driver.blacklist=nouveau", "modprobe.blacklist=nouveau")
+    one.write_text(re.sub(r"(?m)^(options .*)$", rf"\1 {away[1]}", text))
+    both.write_text(re.sub(r"(?m)^(options .*)$", rf"\1 {' '.join(away)}", text))
+    before = fedora41.tree()
+    for state in ("nouveau_disabled", "driver_installed"):
+        assert fedora41.apply(f"nvidia.{state}")["result"] is True
+        for entry in (both, one, none):
+            assert all(word in entry.read_text() for word in away)
+        dry = fedora41.apply("nvidia.driver_removed", test=True)
+        answer = fedora41.apply("nvidia.driver_removed")
+        assert answer["result"] is True, answer["comment"]
+        assert dry["changes"]["files"] == answer["changes"]["files"]
+        assert f"/boot/loader/entries/{both.name}" not in answer["changes"]["files"]
+        assert fedora41.tree() == before
