@@ -98,15 +98,33 @@ static int verify_boot_lines(const struct qg_driver_job *job, struct qg_err *err
 }
 
 /* The initramfs holds a copy of modprobe.d. */
-static int make_initramfs(const struct qg_driver_job *job, struct qg_err *err) {
-    const char *kernel = job->facts->kernel;
+static int make_initramfs(struct qg_task *task, const struct qg_driver_facts *facts,
+                          struct qg_err *err) {
+    const char *kernel = facts->kernel;
     QG_AUTO_STR char *image = qg_text_format("/boot/initrd.img-%s", kernel);
     if (!image)
         return qg_err_oom(err);
-    if (!kernel[0] || !qg_host_exists(job->task->host, image))
+    if (!kernel[0] || !qg_host_exists(task->host, image))
         return 0;
     const char *argv[] = {"update-initramfs", "-u", "-k", kernel, NULL};
-    return qg_task_must(job->task, argv, err);
+    return qg_task_must(task, argv, err);
+}
+
+static const char *boot_flag(const struct qg_driver_facts *facts) {
+    return facts->release.family == QG_FAMILY_FEDORA ? "mkconfig" : "initramfs";
+}
+
+int qg_boot_flag(struct qg_task *task, const struct qg_driver_facts *facts, bool value,
+                 struct qg_err *err) {
+    return qg_task_flag(task, boot_flag(facts), value, err);
+}
+
+int qg_boot_make(struct qg_task *task, const struct qg_driver_facts *facts, struct qg_err *err) {
+    if (!qg_task_has_flag(task, boot_flag(facts)))
+        return 0;
+    if (facts->release.family != QG_FAMILY_FEDORA)
+        return make_initramfs(task, facts, err);
+    return facts->grub_out[0] ? qg_boot_mkconfig(task, facts->grub_out, err) : 0;
 }
 
 /* Copies a boot loader entry, cleaned so that it can be on record. */
@@ -138,17 +156,16 @@ int qg_boot_remember(struct qg_task *task, const struct qg_driver_facts *facts,
 }
 
 int qg_boot_nouveau(const struct qg_driver_job *job, struct qg_err *err) {
+    struct qg_task *task = job->task;
     bool fedora = job->facts->release.family == QG_FAMILY_FEDORA;
-    const char *flag = fedora ? "mkconfig" : "initramfs";
-    if (qg_boot_remember(job->task, job->facts, err) < 0 ||
-        qg_task_flag(job->task, flag, true, err) < 0 ||
-        qg_task_write_files(job->task, job->step->files, err) < 0)
-        return -1;
-    if (fedora ? qg_boot_mkconfig(job->task, job->facts->grub_out, err) < 0 ||
-                     verify_boot_lines(job, err) < 0
-               : make_initramfs(job, err) < 0)
-        return -1;
-    return qg_task_flag(job->task, flag, false, err);
+    return qg_boot_remember(task, job->facts, err) < 0 ||
+                   qg_boot_flag(task, job->facts, true, err) < 0 ||
+                   qg_task_write_files(task, job->step->files, err) < 0 ||
+                   qg_boot_make(task, job->facts, err) < 0 ||
+                   (fedora && verify_boot_lines(job, err) < 0) ||
+                   qg_boot_flag(task, job->facts, false, err) < 0
+               ? -1
+               : 0;
 }
 
 int qg_service_persistence(const struct qg_driver_job *job, struct qg_err *err) {

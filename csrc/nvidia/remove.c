@@ -20,7 +20,6 @@ struct undo {
     json_t *packages; /* list: added by us and still there */
     json_t *missing;  /* list: taken away by us and still away */
     json_t *left;     /* mapping: path > entry, of files that were left to who changed them */
-    bool boot_files;  /* files of the boot loader came back */
 };
 
 static void undo_fini(struct undo *undo) {
@@ -259,7 +258,8 @@ static int remove_packages(const struct undo *undo, struct qg_err *err) {
 /* ---- files ---- */
 
 static bool is_boot_file(const char *path, const char *grub_conf) {
-    return strcmp(path, grub_conf) == 0 || qg_text_starts(path, QG_BOOT_ENTRIES);
+    return strcmp(path, grub_conf) == 0 || strcmp(path, QG_NOUVEAU_CONF) == 0 ||
+           qg_text_starts(path, QG_BOOT_ENTRIES);
 }
 
 /* Takes one kernel argument out of a file of the boot loader. New text or NULL. */
@@ -372,7 +372,9 @@ static int undo_file(struct undo *undo, const char *path, const json_t *entry,
         return 0;
     if (content && there && strcmp(content, qg_buf_text(&now)) == 0)
         return 0;
-    undo->boot_files = undo->boot_files || is_boot_file(path, grub_conf);
+    if (!undo->task->report->test && is_boot_file(path, grub_conf) &&
+        qg_boot_flag(undo->task, undo->facts, true, err) < 0)
+        return -1;
     if (!undo->task->report->test &&
         (content ? qg_host_write(host, path, content, strlen(content), 0644, NULL, err)
                  : qg_host_remove(host, path, NULL, err)) < 0)
@@ -563,8 +565,7 @@ static int real_run(struct undo *undo, const char *grub_conf, struct qg_err *err
     int status = stop_services(undo, err) < 0 || remove_packages(undo, err) < 0 ||
                          undo_files(undo, grub_conf, err) < 0 || bring_back(undo, err) < 0 ||
                          disable_repositories(undo, err) < 0 ||
-                         (undo->boot_files && undo->facts->grub_out[0] &&
-                          qg_boot_mkconfig(task, undo->facts->grub_out, err) < 0)
+                         qg_boot_make(task, undo->facts, err) < 0
                      ? -1
                      : 0;
     struct qg_err ending = {0};

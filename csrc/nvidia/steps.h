@@ -53,6 +53,12 @@ int qg_dnf_install(struct qg_task *task, const json_t *names, struct qg_err *err
  * with what is done. The driver's packages edit them, too. */
 int qg_boot_remember(struct qg_task *task, const struct qg_driver_facts *facts, struct qg_err *err);
 
+/* Puts on record that the boot loader's configuration (Fedora) or the initramfs has to be made
+ * anew, before files are written that it is made from; and makes it where that is on record. */
+int qg_boot_flag(struct qg_task *task, const struct qg_driver_facts *facts, bool value,
+                 struct qg_err *err);
+int qg_boot_make(struct qg_task *task, const struct qg_driver_facts *facts, struct qg_err *err);
+
 /* Runs grub2-mkconfig into path. */
 int qg_boot_mkconfig(struct qg_task *task, const char *path, struct qg_err *err);
 

@@ -213,3 +213,27 @@ def test_arguments_that_an_entry_had_before_stay(fedora41):
         assert dry["changes"]["files"] == answer["changes"]["files"]
         assert f"/boot/loader/entries/{both.name}" not in answer["changes"]["files"]
         assert fedora41.tree() == before
+
+
+def test_the_initramfs_is_made_without_the_file(debian12):
+    """It holds a copy of modprobe.d; a run that was cut off in between is caught up with."""
+    kernel = debian12.facts["kernel"]
+    (debian12.root / f"boot/initrd.img-{kernel}").write_text("a copy")
+    program = debian12.root / "usr/sbin/update-initramfs"
+    program.write_text(
+        '#!/bin/sh\nset -e\n[ ! -e /fails ]\necho "$@" >>/made\nls /etc/modprobe.d >/copied\n'
+    )
+    program.chmod(0o755)
+    assert debian12.apply("nvidia.nouveau_disabled")["result"] is True
+    assert "qvm-gpu-nouveau.conf" in debian12.read("copied")
+    (debian12.root / "fails").touch()
+    answer = debian12.apply("nvidia.driver_removed")
+    assert answer["result"] is False
+    assert "update-initramfs failed" in answer["comment"]
+    assert not (debian12.root / "etc/modprobe.d/qvm-gpu-nouveau.conf").exists()
+    assert debian12.read("made").count("\n") == 1
+    (debian12.root / "fails").unlink()
+    assert debian12.apply("nvidia.driver_removed", test=True)["result"] is None
+    assert debian12.apply("nvidia.driver_removed")["result"] is True
+    assert debian12.read("made") == f"-u -k {kernel}\n" * 2
+    assert "qvm-gpu-nouveau.conf" not in debian12.read("copied")
