@@ -168,21 +168,30 @@ int qg_boot_nouveau(const struct qg_driver_job *job, struct qg_err *err) {
                : 0;
 }
 
-int qg_service_persistence(const struct qg_driver_job *job, struct qg_err *err) {
-    bool on = job->want->persistence == QG_SERVICE_ON;
-    const char *service = json_string_value(json_array_get(job->step->names, 0));
+int qg_service_set(struct qg_task *task, const char *service, bool on, struct qg_err *err) {
     const char *argv[] = {"systemctl", on ? "enable" : "disable", service, NULL};
-    if (on && (qg_record_add(job->task->record, "services", service, err) < 0 ||
-               qg_record_save(job->task->host, job->task->record, err) < 0))
-        return -1;
-    if (qg_task_must(job->task, argv, err) < 0)
-        return -1;
-    if (qg_driver_starts_at_boot(job->task->host) != on)
-        return qg_err_set(err, QG_ERR_IO,
-                          "step persistence: systemctl %s ended well and changed nothing: %s %s",
-                          argv[1], service,
-                          on ? "says of no target that it wants it (WantedBy)" : "is still there");
-    return qg_task_change(job->task, "services", service,
+    if (!task->report->test) {
+        if (qg_task_must(task, argv, err) < 0)
+            return -1;
+        if (qg_driver_starts_at_boot(task->host) != on)
+            return qg_err_set(
+                err, QG_ERR_IO, "step %s: systemctl %s ended well and changed nothing: %s %s",
+                task->step, argv[1], service,
+                on ? "says of no target that it wants it (WantedBy)" : "is still there");
+    }
+    return qg_task_change(task, "services", service,
                           qg_value_text(on ? "disabled" : "enabled", err),
                           qg_value_text(on ? "enabled" : "disabled", err), err);
+}
+
+int qg_service_persistence(const struct qg_driver_job *job, struct qg_err *err) {
+    struct qg_task *task = job->task;
+    bool on = job->want->persistence == QG_SERVICE_ON;
+    const char *service = json_string_value(json_array_get(job->step->names, 0));
+    const char *path[] = {"services", service, NULL};
+    if (!json_object_get(json_object_get(task->record, path[0]), service) &&
+        (qg_value_set_path_take(task->record, path, json_boolean(!on), err) < 0 ||
+         qg_record_save(task->host, task->record, err) < 0))
+        return -1;
+    return qg_service_set(task, service, on, err);
 }

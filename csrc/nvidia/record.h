@@ -12,7 +12,8 @@
 
 /* The record, a mapping:
  *   files: path > {backup: path or null, sum: of what we wrote or null where we removed it}
- *   repositories, packages, removed, services: lists of names that we enabled, added, took away
+ *   repositories, packages, removed: lists of names that we enabled, added, took away
+ *   services: name > whether it started at boot before us
  *   before, since: package > version when an unfinished transaction began, and when that was (ns)
  *   entries: path > content of the boot loader's entries before our first change
  *   tmp: bytes that /tmp had before it was made larger

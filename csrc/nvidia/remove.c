@@ -33,6 +33,19 @@ static const json_t *recorded(const struct undo *undo, const char *list) {
     return json_object_get(undo->task->record, list);
 }
 
+/* Warns of the packages, if there are any. */
+static int warn_names(struct qg_task *task, const char *what, const json_t *list,
+                      struct qg_err *err) {
+    QG_AUTO(buf) struct qg_buf names = {0};
+    size_t index;
+    json_t *name;
+    json_array_foreach(list, index, name) {
+        if (qg_buf_printf(&names, err, " %s", json_string_value(name)) < 0)
+            return -1;
+    }
+    return names.length ? qg_report_warn(task->report, err, "%s:%s", what, qg_buf_text(&names)) : 0;
+}
+
 static bool has_name(const json_t *list, const char *name) {
     size_t index;
     json_t *each;
@@ -77,7 +90,12 @@ static int look_at_packages(struct undo *undo, struct qg_err *err) {
         if (ours && qg_value_append_take(undo->packages, qg_value_text(key, err), err) < 0)
             return -1;
     }
-    return 0;
+    if (undo->facts->release.family == QG_FAMILY_FEDORA)
+        return 0;
+    if (warn_names(undo->task, "taken away for the driver, and not brought back", undo->missing,
+                   err) < 0)
+        return -1;
+    return json_array_clear(undo->missing);
 }
 
 /* Moves the one package, where it is there, from names to kept. */
@@ -108,19 +126,6 @@ static int sort_out_needed(const char *text, json_t *names, json_t *kept, struct
             return -1;
     }
     return 0;
-}
-
-/* Warns of the packages, if there are any. */
-static int warn_names(struct qg_task *task, const char *what, const json_t *list,
-                      struct qg_err *err) {
-    QG_AUTO(buf) struct qg_buf names = {0};
-    size_t index;
-    json_t *name;
-    json_array_foreach(list, index, name) {
-        if (qg_buf_printf(&names, err, " %s", json_string_value(name)) < 0)
-            return -1;
-    }
-    return names.length ? qg_report_warn(task->report, err, "%s:%s", what, qg_buf_text(&names)) : 0;
 }
 
 static const char needed[] = "left installed, since other packages need them by now";
@@ -471,7 +476,7 @@ static int disable_repositories(const struct undo *undo, struct qg_err *err) {
 static int bring_back(const struct undo *undo, struct qg_err *err) {
     static const char *const words[] = {"dnf", "-y", "install", "--allowerasing", NULL};
     undo->task->step = "packages";
-    if (!json_array_size(undo->missing) || undo->facts->release.family != QG_FAMILY_FEDORA)
+    if (!json_array_size(undo->missing))
         return 0;
     QG_AUTO(host_result) struct qg_host_result result = {0};
     int status = qg_task_packages_begin(undo->task, err) < 0
@@ -484,20 +489,21 @@ static int bring_back(const struct undo *undo, struct qg_err *err) {
     return status;
 }
 
-static int stop_services(const struct undo *undo, struct qg_err *err) {
-    size_t index;
-    json_t *service;
+/* Services start at boot as they did before us. */
+static int reset_services(const struct undo *undo, struct qg_err *err) {
+    const char *name;
+    json_t *on;
     undo->task->step = "services";
-    json_array_foreach(recorded(undo, "services"), index, service) {
-        const char *name = json_string_value(service);
-        const char *argv[] = {"systemctl", "disable", name, NULL};
-        QG_AUTO(host_result) struct qg_host_result result = {0};
-        if (undo->facts->persistence && !undo->task->report->test &&
-            qg_task_run(undo->task, argv, &result, err) < 0)
-            return -1;
-        if (undo->facts->persistence &&
-            qg_task_change(undo->task, "services", name, qg_value_text("enabled", err),
-                           qg_value_text("disabled", err), err) < 0)
+    json_object_foreach(qg_value_mutable(recorded(undo, "services")), name, on) {
+        struct qg_err problem = {0};
+        if (json_is_true(on) == undo->facts->persistence ||
+            qg_service_set(undo->task, name, json_is_true(on), &problem) == 0)
+            continue;
+        /* It may be gone, with its package. */
+        if (!json_is_true(on))
+            return qg_err_set(err, problem.kind, "%s", problem.text);
+        if (qg_report_warn(undo->task->report, err, "%s started at boot before: %s", name,
+                           problem.text) < 0)
             return -1;
     }
     return 0;
@@ -521,7 +527,7 @@ static int foretell_packages(const struct undo *undo, struct qg_err *err) {
 
 static int dry_run(struct undo *undo, const char *grub_conf, struct qg_err *err) {
     struct qg_report *report = undo->task->report;
-    if (stop_services(undo, err) < 0 || foretell_packages(undo, err) < 0 ||
+    if (reset_services(undo, err) < 0 || foretell_packages(undo, err) < 0 ||
         undo_files(undo, grub_conf, err) < 0 || disable_repositories(undo, err) < 0)
         return -1;
     if (!json_object_size(undo->left))
@@ -562,7 +568,7 @@ static int conclude(const struct undo *undo, struct qg_err *err) {
 
 static int real_run(struct undo *undo, const char *grub_conf, struct qg_err *err) {
     struct qg_task *task = undo->task;
-    int status = stop_services(undo, err) < 0 || remove_packages(undo, err) < 0 ||
+    int status = reset_services(undo, err) < 0 || remove_packages(undo, err) < 0 ||
                          undo_files(undo, grub_conf, err) < 0 || bring_back(undo, err) < 0 ||
                          disable_repositories(undo, err) < 0 ||
                          qg_boot_make(task, undo->facts, err) < 0

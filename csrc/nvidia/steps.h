@@ -34,6 +34,9 @@ qg_driver_act qg_step_files;
 qg_driver_act qg_boot_nouveau;
 qg_driver_act qg_service_persistence;
 
+/* Lets a service start at boot or not, or foretells it. */
+int qg_service_set(struct qg_task *task, const char *service, bool on, struct qg_err *err);
+
 /* Gives /tmp the size back that it had before qg_dnf_tmp. */
 int qg_dnf_tmp_restore(struct qg_task *task, struct qg_err *err);
 

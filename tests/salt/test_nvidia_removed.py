@@ -237,3 +237,77 @@ def test_the_initramfs_is_made_without_the_file(debian12):
     assert debian12.apply("nvidia.driver_removed")["result"] is True
     assert debian12.read("made") == f"-u -k {kernel}\n" * 2
     assert "qvm-gpu-nouveau.conf" not in debian12.read("copied")
+
+
+SERVICE = "nvidia-persistenced.service"
+SYSTEMCTL = """#!/bin/sh
+[ ! -e /fails ] || exit 1
+link=/etc/systemd/system/multi-user.target.wants/$2
+case $1 in enable) ln -s /usr/lib/systemd/system/$2 $link ;; disable) rm $link ;; esac
+"""
+
+
+def put_service(qube):
+    """A service that starts at boot, with a systemctl that fails where there is /fails."""
+    unit = qube.root / f"usr/lib/systemd/system/{SERVICE}"
+    link = qube.root / f"etc/systemd/system/multi-user.target.wants/{SERVICE}"
+    program = qube.root / "usr/bin/systemctl"
+    for path in (unit, link, program):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+    unit.touch()
+    link.symlink_to(f"/usr/lib/systemd/system/{SERVICE}")
+    program.write_text(SYSTEMCTL)
+    program.chmod(0o755)
+    return link
+
+
+def put_record(qube, **record):
+    """What earlier runs did."""
+    (qube.root / RECORD).parent.mkdir(parents=True, exist_ok=True)
+    (qube.root / RECORD).write_text(json.dumps(record))
+
+
+def test_a_service_starts_again_as_it_did_before(debian12):
+    """Switched off by us it is switched on again; where that fails it is told, and no more."""
+    put_module(debian12)
+    link = put_service(debian12)
+    fails = debian12.root / "fails"
+    for broken in (False, True):
+        debian12.install(packages=["bash"], persistence=False)
+        assert not link.is_symlink()
+        dry = debian12.apply("nvidia.driver_removed", test=True)["changes"]
+        if broken:
+            fails.touch()
+        answer = debian12.apply("nvidia.driver_removed")
+        assert answer["result"] is True, answer["comment"]
+        assert dry["services"] == {SERVICE: {"old": "disabled", "new": "enabled"}}
+        assert answer["changes"].get("services", {}) == ({} if broken else dry["services"])
+        assert (f"{SERVICE} started at boot before" in answer["comment"]) == broken
+        assert link.is_symlink() != broken
+
+
+def test_a_service_that_cannot_be_switched_off(debian12):
+    """That is no success, and the record stays."""
+    link = put_service(debian12)
+    put_record(debian12, services={SERVICE: False})
+    (debian12.root / "fails").touch()
+    dry = debian12.apply("nvidia.driver_removed", test=True)
+    answer = debian12.apply("nvidia.driver_removed")
+    assert (answer["result"], answer["changes"]) == (False, {})
+    assert "step services: systemctl failed" in answer["comment"]
+    assert link.is_symlink() and debian12.read(RECORD)
+    (debian12.root / "fails").unlink()
+    answer = debian12.apply("nvidia.driver_removed")
+    assert answer["result"] is True
+    assert answer["changes"] == dry["changes"] != {}
+    assert not link.is_symlink()
+
+
+def test_what_is_not_brought_back_is_not_foretold(debian12):
+    """On Debian nothing is; it is named."""
+    put_record(debian12, removed=["xserver-foo"])
+    for test in (True, False):
+        answer = debian12.apply("nvidia.driver_removed", test=test)
+        assert (answer["result"], answer["changes"]) == (None if test else True, {})
+        assert "taken away for the driver, and not brought back: xserver-foo" in answer["comment"]
