@@ -159,6 +159,10 @@ static int remount_tmp(struct qg_task *task, uint64_t size, struct qg_err *err) 
     return qg_task_must(task, argv, err);
 }
 
+static json_int_t tmp_before(const struct qg_task *task) {
+    return json_integer_value(json_object_get(task->record, "tmp"));
+}
+
 int qg_dnf_tmp(const struct qg_driver_job *job, struct qg_err *err) {
     struct qg_task *task = job->task;
     if (!json_object_get(task->record, "tmp") &&
@@ -166,11 +170,12 @@ int qg_dnf_tmp(const struct qg_driver_job *job, struct qg_err *err) {
                            err) < 0 ||
          qg_record_save(task->host, task->record, err) < 0))
         return -1;
+    task->enlarged = tmp_before(task) == (json_int_t)job->facts->tmp.size;
     return remount_tmp(task, job->want->tmp_size, err);
 }
 
 int qg_dnf_tmp_restore(struct qg_task *task, struct qg_err *err) {
-    json_int_t size = json_integer_value(json_object_get(task->record, "tmp"));
+    json_int_t size = tmp_before(task);
     if (size <= 0)
         return 0;
     task->step = qg_driver_step_name(QG_DRIVER_TMP);
@@ -178,8 +183,15 @@ int qg_dnf_tmp_restore(struct qg_task *task, struct qg_err *err) {
     if (qg_host_space(task->host, "/tmp", &now, err) < 0)
         return -1;
     /* After a restart it is a fresh one. */
-    if (now.in_memory && now.size != (uint64_t)size && remount_tmp(task, (uint64_t)size, err) < 0)
+    bool test = task->report->test, differs = now.in_memory && now.size != (uint64_t)size;
+    if (differs && !test && remount_tmp(task, (uint64_t)size, err) < 0)
         return -1;
+    if (differs && !task->enlarged &&
+        qg_task_change(task, "tmp", "/tmp", qg_value_int((json_int_t)now.size, err),
+                       qg_value_int(size, err), err) < 0)
+        return -1;
+    if (test)
+        return differs ? qg_report_say(task->report, err, "would give /tmp its size back") : 0;
     json_object_del(task->record, "tmp");
     return qg_record_save(task->host, task->record, err);
 }

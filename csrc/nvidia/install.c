@@ -253,7 +253,7 @@ static int conclude(struct qg_task *task, const struct qg_driver_facts *facts, c
 
 static int dry_run(struct qg_task *task, const struct qg_driver_facts *facts,
                    const struct qg_driver_plan *plan, struct qg_err *err) {
-    if (foretell_all(plan, task->report, err) < 0)
+    if (foretell_all(plan, task->report, err) < 0 || qg_dnf_tmp_restore(task, err) < 0)
         return -1;
     return task->report->result == QG_RESULT_TRUE ? conclude(task, facts, "", err) : 0;
 }

@@ -528,7 +528,8 @@ static int foretell_packages(const struct undo *undo, struct qg_err *err) {
 static int dry_run(struct undo *undo, const char *grub_conf, struct qg_err *err) {
     struct qg_report *report = undo->task->report;
     if (reset_services(undo, err) < 0 || foretell_packages(undo, err) < 0 ||
-        undo_files(undo, grub_conf, err) < 0 || disable_repositories(undo, err) < 0)
+        undo_files(undo, grub_conf, err) < 0 || disable_repositories(undo, err) < 0 ||
+        qg_dnf_tmp_restore(undo->task, err) < 0)
         return -1;
     if (!json_object_size(undo->left))
         report->result = QG_RESULT_WOULD; /* the record goes in any case */
@@ -571,7 +572,8 @@ static int real_run(struct undo *undo, const char *grub_conf, struct qg_err *err
     int status = reset_services(undo, err) < 0 || remove_packages(undo, err) < 0 ||
                          undo_files(undo, grub_conf, err) < 0 || bring_back(undo, err) < 0 ||
                          disable_repositories(undo, err) < 0 ||
-                         qg_boot_make(task, undo->facts, err) < 0
+                         qg_boot_make(task, undo->facts, err) < 0 ||
+                         qg_dnf_tmp_restore(task, err) < 0
                      ? -1
                      : 0;
     struct qg_err ending = {0};

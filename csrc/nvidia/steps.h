@@ -37,7 +37,8 @@ qg_driver_act qg_service_persistence;
 /* Lets a service start at boot or not, or foretells it. */
 int qg_service_set(struct qg_task *task, const char *service, bool on, struct qg_err *err);
 
-/* Gives /tmp the size back that it had before qg_dnf_tmp. */
+/* Gives /tmp the size back that it had before qg_dnf_tmp, or foretells it. A change where an
+ * earlier run had to leave it large. */
 int qg_dnf_tmp_restore(struct qg_task *task, struct qg_err *err);
 
 /* Runs apt-get with these words behind the options that it always needs (NULL-terminated), and the

@@ -24,6 +24,7 @@ struct qg_task {
     bool offline;     /* a package manager said that servers cannot be reached */
     bool changed;     /* something was done */
     bool lasting;     /* packages are installed for good, not to be undone with the driver */
+    bool enlarged;    /* /tmp, by this run: that it is given back is no change */
     bool log_failed;  /* the log file cannot be written: said once */
 };
 

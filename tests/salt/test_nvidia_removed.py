@@ -9,6 +9,7 @@ import re
 import shutil
 import time
 
+import pytest
 from nvidia_beds import RECORD, debian12, fedora41, listening  # noqa: F401
 
 from tests.beds import ko, rpms
@@ -311,3 +312,25 @@ def test_what_is_not_brought_back_is_not_foretold(debian12):
         answer = debian12.apply("nvidia.driver_removed", test=test)
         assert (answer["result"], answer["changes"]) == (None if test else True, {})
         assert "taken away for the driver, and not brought back: xserver-foo" in answer["comment"]
+
+
+@pytest.mark.parametrize("state", ["driver_installed", "driver_removed"])
+def test_a_large_tmp_that_a_killed_run_left_is_a_change(fedora41, state):
+    """The dry run says so, too."""
+    fedora41.install()
+    if state == "driver_removed":
+        fedora41.apply("nvidia.driver_removed")
+    record = json.loads(fedora41.read(RECORD) or "{}")
+    put_record(fedora41, **record, tmp=1 << 30)
+    fedora41.bed.run(["mount", "-o", "remount,size=2g", "/tmp"], check=True)
+    changes = {"tmp": {"/tmp": {"old": 2 << 30, "new": 1 << 30}}}
+    dry = fedora41.apply(f"nvidia.{state}", test=True)
+    assert (dry["result"], dry["changes"]) == (None, changes)
+    assert "would give /tmp its size back" in dry["comment"]
+    answer = fedora41.apply(f"nvidia.{state}")
+    assert (answer["result"], answer["changes"]) == (True, changes)
+    size = fedora41.bed.run(["stat", "-f", "-c", "%b %S", "/tmp"]).stdout.split()
+    assert int(size[0]) * int(size[1]) == 1 << 30
+    for test in (True, False):
+        again = fedora41.apply(f"nvidia.{state}", test=test)
+        assert (again["result"], again["changes"]) == (True, {})
