@@ -128,7 +128,7 @@ static int ask_rpm(struct qg_host *host, const char *const *argv, size_t names, 
     return qg_parse_rpm_list(said, installed, err);
 }
 
-static const char rpm_format[] = "%{NAME}.%{ARCH} %{VERSION}-%{RELEASE}\\n";
+const char qg_rpm_format[] = "%{NAME}.%{ARCH} %{VERSION}-%{RELEASE}\\n";
 
 static int read_rpm(struct qg_host *host, const json_t *wanted, struct qg_driver_facts *facts,
                     struct qg_err *err) {
@@ -139,7 +139,7 @@ static int read_rpm(struct qg_host *host, const json_t *wanted, struct qg_driver
         return qg_err_oom(err);
     }
     size_t count = 0;
-    const char *const fixed[] = {"rpm", "-q", "--qf", rpm_format, "grubby-dummy", built};
+    const char *const fixed[] = {"rpm", "-q", "--qf", qg_rpm_format, "grubby-dummy", built};
     for (; count < QG_ARRAY_LEN(fixed); count++)
         argv[count] = fixed[count];
     size_t index;
@@ -190,7 +190,7 @@ static void collect_line(void *data, const char *line) {
 /* The list is longer than a result keeps: line by line. */
 static json_t *all_rpm(struct qg_host *host, bool *known, struct qg_err *err) {
     QG_AUTO(json) json_t *out = qg_value_object(err);
-    const char *argv[] = {"rpm", "-qa", "--qf", rpm_format, NULL};
+    const char *argv[] = {"rpm", "-qa", "--qf", qg_rpm_format, NULL};
     struct all_lines lines = {0};
     struct qg_host_command command = {
         .argv = argv, .unprivileged = true, .on_line = collect_line, .data = &lines};

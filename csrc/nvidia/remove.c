@@ -201,7 +201,7 @@ static int add_needed(struct qg_span line, json_t *things, struct qg_err *err) {
 /* Moves the packages that rpm says others need from the undo's to kept. */
 static int sort_out_providers(const struct undo *undo, const char *text, json_t *kept,
                               struct qg_err *err) {
-    static const char *const ask[] = {"rpm", "-q", "--qf", "%{NAME}\\n", "--whatprovides",
+    static const char *const ask[] = {"rpm", "-q", "--qf", qg_rpm_format, "--whatprovides",
                                       "--",  NULL};
     QG_AUTO(json) json_t *things = qg_value_array(err);
     QG_AUTO(host_result) struct qg_host_result result = {0};
@@ -216,9 +216,14 @@ static int sort_out_providers(const struct undo *undo, const char *text, json_t 
         return 0;
     if (qg_task_run_names(undo->task, ask, things, &result, err) < 0)
         return -1;
-    const char *owners = qg_buf_text(&result.out);
-    while (qg_line_next(&owners, &line)) {
-        if (keep(line, undo->packages, kept, err) < 0)
+    QG_AUTO(json) json_t *owners = qg_value_object(err);
+    if (!owners || qg_parse_rpm_list(qg_buf_text(&result.out), owners, err) < 0)
+        return -1;
+    const char *name;
+    json_t *unused;
+    json_object_foreach(owners, name, unused) {
+        struct qg_span owner = {.at = name, .length = strlen(name)};
+        if (keep(owner, undo->packages, kept, err) < 0)
             return -1;
     }
     return 0;
