@@ -126,20 +126,32 @@ json_t *qg_driver_cards(struct qg_host *host, struct qg_err *err) {
     return QG_STEAL(cards);
 }
 
-/* Adds a text file to facts->files. One that is no text is never edited: a failure. */
-static int read_file(struct qg_host *host, const char *path, struct qg_driver_facts *out,
-                     struct qg_err *err) {
+/* Adds a file to facts->files; a folder is none. One that is no text may be removed, but never
+ * edited. */
+static int read_any(struct qg_host *host, const char *path, bool edited,
+                    struct qg_driver_facts *out, struct qg_err *err) {
     QG_AUTO(buf) struct qg_buf text = {0};
+    QG_AUTO_STR char *inside = qg_text_format("%s/.", path);
     bool found;
+    if (!inside)
+        return qg_err_oom(err);
+    if (qg_host_exists(host, inside))
+        return 0;
     if (qg_host_read(host, path, &text, &found, err) < 0)
         return -1;
     if (!found)
         return 0;
-    if (strlen(qg_buf_text(&text)) != text.length)
+    size_t length = strlen(qg_buf_text(&text));
+    if (edited && length != text.length)
         return qg_err_set(err, QG_ERR_INVALID, "%s is no text file", path);
     /* Not qg_value_text: comments in old encodings must survive an edit. */
-    return qg_value_set_take(out->files, path,
-                             json_stringn_nocheck(qg_buf_text(&text), text.length), err);
+    return qg_value_set_take(out->files, path, json_stringn_nocheck(qg_buf_text(&text), length),
+                             err);
+}
+
+static int read_file(struct qg_host *host, const char *path, struct qg_driver_facts *out,
+                     struct qg_err *err) {
+    return read_any(host, path, true, out, err);
 }
 
 /* Reads the files of a folder that end in suffix. */
@@ -455,7 +467,7 @@ int qg_driver_facts_read(struct qg_host *host, const struct qg_driver_want *want
     out->cards = qg_driver_cards(host, err);
     out->record = qg_record_load(host, err);
     if (!out->cards || !out->record || read_file(host, want->grub_conf, out, err) < 0 ||
-        read_file(host, want->nvidia_conf, out, err) < 0 || read_nouveau(host, out, err) < 0)
+        read_any(host, want->nvidia_conf, false, out, err) < 0 || read_nouveau(host, out, err) < 0)
         return -1;
     if ((out->release.family == QG_FAMILY_FEDORA && read_fedora(host, out, err) < 0) ||
         (out->release.family == QG_FAMILY_DEBIAN && read_debian(host, out, err) < 0))

@@ -323,9 +323,10 @@ static char *undo_edit(const char *path, const char *now, const char *backup, st
 
 enum todo { NOTHING, UNDO, LEAVE };
 
-/* What a file is to hold again: *content owned by the caller, NULL for a file that goes. */
+/* What a file is to hold again: *content owned by the caller, NULL for a file that goes. Any bytes
+ * where it is a backup. */
 static int old_content(const struct undo *undo, const char *path, const json_t *entry,
-                       char **content, enum todo *todo, struct qg_err *err) {
+                       char **content, size_t *length, enum todo *todo, struct qg_err *err) {
     struct qg_host *host = undo->task->host;
     const char *sum = qg_value_get_text(entry, "sum"), *kept = qg_value_get_text(entry, "backup");
     QG_AUTO(buf) struct qg_buf now = {0};
@@ -344,8 +345,10 @@ static int old_content(const struct undo *undo, const char *path, const json_t *
     if (changed) {
         *content = undo_edit(path, qg_buf_text(&now), qg_buf_text(&backup), err);
         *todo = *content ? UNDO : LEAVE;
+        *length = *content ? strlen(*content) : 0;
         return err && err->kind ? -1 : 0;
     }
+    *length = backup.length;
     if (has_backup)
         *content = qg_buf_steal(&backup, err);
     return has_backup && !*content ? -1 : 0;
@@ -369,8 +372,9 @@ static int undo_file(struct undo *undo, const char *path, const json_t *entry,
     QG_AUTO_STR char *content = NULL;
     QG_AUTO(buf) struct qg_buf now = {0};
     enum todo todo = NOTHING;
+    size_t length = 0;
     bool there;
-    if (old_content(undo, path, entry, &content, &todo, err) < 0 ||
+    if (old_content(undo, path, entry, &content, &length, &todo, err) < 0 ||
         qg_host_read(host, path, &now, &there, err) < 0)
         return -1;
     if (todo == LEAVE)
@@ -380,13 +384,13 @@ static int undo_file(struct undo *undo, const char *path, const json_t *entry,
                                     "%s was changed since: left as it is, and on record", path);
     if (todo == NOTHING)
         return 0;
-    if (content && there && strcmp(content, qg_buf_text(&now)) == 0)
+    if (content && there && length == now.length && memcmp(content, now.data, length) == 0)
         return 0;
     if (!undo->task->report->test && is_boot_file(path, grub_conf) &&
         qg_boot_flag(undo->task, undo->facts, true, err) < 0)
         return -1;
     if (!undo->task->report->test &&
-        (content ? qg_host_write(host, path, content, strlen(content), 0644, NULL, err)
+        (content ? qg_host_write(host, path, content, length, 0644, NULL, err)
                  : qg_host_remove(host, path, NULL, err)) < 0)
         return -1;
     return note_file(undo, path, there ? qg_buf_text(&now) : NULL, content, err);

@@ -334,3 +334,23 @@ def test_a_large_tmp_that_a_killed_run_left_is_a_change(fedora41, state):
     for test in (True, False):
         again = fedora41.apply(f"nvidia.{state}", test=test)
         assert (again["result"], again["changes"]) == (True, {})
+
+
+def test_a_file_that_only_goes_may_hold_anything(debian12):
+    """It comes back byte by byte; a folder with a source's name is no source, as for apt."""
+    put_module(debian12)
+    conf = debian12.root / "usr/share/X11/xorg.conf.d/nvidia.conf"
+    conf.parent.mkdir(parents=True, exist_ok=True)
+    conf.write_bytes(b"a\0b\n")
+    (debian12.root / "etc/apt/sources.list.d/backup.list").mkdir()
+    assert (
+        f"/{conf.relative_to(debian12.root)}"
+        in debian12.install(packages=["bash"])["changes"]["files"]
+    )
+    assert not conf.exists()
+    assert debian12.apply("nvidia.driver_removed")["result"] is True
+    assert conf.read_bytes() == b"a\0b\n"
+    (debian12.root / "etc/apt/sources.list.d/binary.list").write_bytes(b"deb \0")
+    answer = debian12.apply(packages=["bash"])
+    assert (answer["result"], answer["changes"]) == (False, {})
+    assert "binary.list is no text file" in answer["comment"]
