@@ -323,6 +323,10 @@ static char *undo_edit(const char *path, const char *now, const char *backup, st
 
 enum todo { NOTHING, UNDO, LEAVE };
 
+static bool is_same(const struct qg_buf *now, const char *bytes, size_t length) {
+    return now->length == length && memcmp(qg_buf_text(now), bytes, length) == 0;
+}
+
 /* What a file is to hold again: *content owned by the caller, NULL for a file that goes. Any bytes
  * where it is a backup. */
 static int old_content(const struct undo *undo, const char *path, const json_t *entry,
@@ -338,7 +342,10 @@ static int old_content(const struct undo *undo, const char *path, const json_t *
         return -1;
     qg_record_sum(qg_buf_text(&now), now.length, sum_now);
     bool changed = sum && strcmp(sum, sum_now) != 0, lost = kept && !has_backup;
-    /* Begun and not done, gone by itself, or a package's file that goes with its package. */
+    /* Given back by a run that was cut off, begun and not done, gone by itself, or a package's file
+     * that goes with its package. */
+    if (there && has_backup && is_same(&now, qg_buf_text(&backup), backup.length))
+        return 0;
     if (sum ? !there || (changed && lost) : there || lost || json_array_size(undo->packages))
         return 0;
     *todo = lost ? LEAVE : UNDO;
@@ -384,7 +391,7 @@ static int undo_file(struct undo *undo, const char *path, const json_t *entry,
                                     "%s was changed since: left as it is, and on record", path);
     if (todo == NOTHING)
         return 0;
-    if (content && there && length == now.length && memcmp(content, now.data, length) == 0)
+    if (content && there && is_same(&now, content, length))
         return 0;
     if (!undo->task->report->test && is_boot_file(path, grub_conf) &&
         qg_boot_flag(undo->task, undo->facts, true, err) < 0)

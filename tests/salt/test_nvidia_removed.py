@@ -219,6 +219,8 @@ def test_arguments_that_an_entry_had_before_stay(fedora41):
 def test_the_initramfs_is_made_without_the_file(debian12):
     """It holds a copy of modprobe.d; a run that was cut off in between is caught up with."""
     kernel = debian12.facts["kernel"]
+    sources = debian12.read("etc/apt/sources.list")
+    debian12.apply(packages=["no-such-package"])
     (debian12.root / f"boot/initrd.img-{kernel}").write_text("a copy")
     program = debian12.root / "usr/sbin/update-initramfs"
     program.write_text(
@@ -235,7 +237,11 @@ def test_the_initramfs_is_made_without_the_file(debian12):
     assert debian12.read("made").count("\n") == 1
     (debian12.root / "fails").unlink()
     assert debian12.apply("nvidia.driver_removed", test=True)["result"] is None
-    assert debian12.apply("nvidia.driver_removed")["result"] is True
+    answer = debian12.apply("nvidia.driver_removed")
+    assert answer["result"] is True
+    assert "was changed since" not in answer["comment"]
+    assert debian12.read("etc/apt/sources.list") == sources
+    assert not (debian12.root / RECORD).exists()
     assert debian12.read("made") == f"-u -k {kernel}\n" * 2
     assert "qvm-gpu-nouveau.conf" not in debian12.read("copied")
 
