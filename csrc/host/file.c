@@ -413,12 +413,11 @@ int qg_host_lock(struct qg_host *host, const char *folder, int *fd, struct qg_er
     *fd = -1;
     if (qg_place_find(host, folder, true, &place) == 0)
         opened = openat(place.dir, place.name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (opened < 0)
+    if (opened >= 0 && flock(opened, LOCK_EX | LOCK_NB) == 0)
+        *fd = qg_fd_steal(&opened);
+    else if (opened < 0 || errno != EWOULDBLOCK)
         return qg_err_errno(err, "cannot lock %s", folder);
-    if (flock(opened, LOCK_EX | LOCK_NB) < 0)
-        return errno == EWOULDBLOCK ? 0 : qg_err_errno(err, "cannot lock %s", folder);
-    *fd = fcntl(opened, F_DUPFD_CLOEXEC, 3);
-    return *fd < 0 ? qg_err_errno(err, "cannot lock %s", folder) : 0;
+    return 0;
 }
 
 void qg_host_names_free(char **names) {

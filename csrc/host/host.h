@@ -105,7 +105,7 @@ int qg_host_space(struct qg_host *host, const char *path, struct qg_host_space *
 pid_t qg_host_lock_holder(struct qg_host *host, const char *path);
 
 /* Takes the folder's lock (flock(2), so that it needs no file) without waiting: *fd, to be closed
- * with qg_fd_close and never below 3; -1 where somebody else has it. */
+ * with qg_fd_close; -1 where somebody else has it. */
 int qg_host_lock(struct qg_host *host, const char *folder, int *fd, struct qg_err *err);
 
 /* The names in a folder, sorted, without . and ..; NULL-terminated array, owned by the caller,

@@ -46,14 +46,17 @@ static int warn_names(struct qg_task *task, const char *what, const json_t *list
     return names.length ? qg_report_warn(task->report, err, "%s:%s", what, qg_buf_text(&names)) : 0;
 }
 
-static bool has_name(const json_t *list, const char *name) {
+/* Adds the names that are in now, or are not; all of them without now. */
+static int pick(const json_t *names, const json_t *now, bool there, json_t *out,
+                struct qg_err *err) {
     size_t index;
-    json_t *each;
-    json_array_foreach(list, index, each) {
-        if (strcmp(json_string_value(each), name) == 0)
-            return true;
+    json_t *name;
+    json_array_foreach(names, index, name) {
+        if ((!now || there == (json_object_get(now, json_string_value(name)) != NULL)) &&
+            qg_value_append_take(out, json_incref(name), err) < 0)
+            return -1;
     }
-    return false;
+    return 0;
 }
 
 /* Sorts the record's packages by what is there now. */
@@ -66,27 +69,19 @@ static int look_at_packages(struct undo *undo, struct qg_err *err) {
     undo->left = qg_value_object(err);
     if (!now || !undo->packages || !undo->missing || !undo->left)
         return -1;
-    size_t index;
-    json_t *name;
-    json_array_foreach(recorded(undo, "packages"), index, name) {
-        if ((!known || json_object_get(now, json_string_value(name))) &&
-            qg_value_append_take(undo->packages, json_incref(name), err) < 0)
-            return -1;
-    }
-    json_array_foreach(recorded(undo, "removed"), index, name) {
-        if (known && !json_object_get(now, json_string_value(name)) &&
-            qg_value_append_take(undo->missing, json_incref(name), err) < 0)
-            return -1;
-    }
+    /* Where that cannot be asked, ours are taken to be there. */
+    if (pick(recorded(undo, "packages"), known ? now : NULL, true, undo->packages, err) < 0 ||
+        (known && pick(recorded(undo, "removed"), now, false, undo->missing, err) < 0))
+        return -1;
     /* A killed run has not sorted out what was its own, and akmods builds for each new kernel. */
     const char *key;
     json_t *unused;
     const json_t *before = recorded(undo, "before");
     json_object_foreach(now, key, unused) {
-        bool ours = before
-                        ? !json_object_get(before, key)
-                        : has_name(undo->packages, "akmod-nvidia") &&
-                              qg_text_starts(key, "kmod-nvidia-") && !has_name(undo->packages, key);
+        bool ours = before ? !json_object_get(before, key)
+                           : qg_driver_list_has(undo->packages, "akmod-nvidia") &&
+                                 qg_text_starts(key, "kmod-nvidia-") &&
+                                 !qg_driver_list_has(undo->packages, key);
         if (ours && qg_value_append_take(undo->packages, qg_value_text(key, err), err) < 0)
             return -1;
     }
@@ -186,13 +181,12 @@ static int add_needed(struct qg_span line, json_t *things, struct qg_err *err) {
     const char *mark = memmem(line.at, line.length, " is needed by ", 14);
     struct qg_span rest = {.at = line.at, .length = mark ? (size_t)(mark - line.at) : 0}, word;
     while (qg_word_next(&rest, " \t", &word)) {
-        for (; word.length && word.at[0] == '('; word.at++)
-            word.length--;
-        while (word.length && word.at[word.length - 1] == ')' && !memchr(word.at, '(', word.length))
-            word.length--;
-        if (word.length &&
-            qg_value_append_take(things, qg_value_format(err, "%.*s", (int)word.length, word.at),
-                                 err) < 0)
+        const char *at = word.at + strspn(word.at, "(");
+        size_t length = word.length - (size_t)(at - word.at);
+        if (!memchr(at, '(', length))
+            length = strcspn(at, ") \t");
+        if (length &&
+            qg_value_append_take(things, qg_value_format(err, "%.*s", (int)length, at), err) < 0)
             return -1;
     }
     return 0;
@@ -330,27 +324,25 @@ static bool is_same(const struct qg_buf *now, const char *bytes, size_t length) 
 /* What a file is to hold again: *content owned by the caller, NULL for a file that goes. Any bytes
  * where it is a backup. */
 static int old_content(const struct undo *undo, const char *path, const json_t *entry,
-                       char **content, size_t *length, enum todo *todo, struct qg_err *err) {
-    struct qg_host *host = undo->task->host;
+                       const struct qg_buf *now, bool there, char **content, size_t *length,
+                       enum todo *todo, struct qg_err *err) {
     const char *sum = qg_value_get_text(entry, "sum"), *kept = qg_value_get_text(entry, "backup");
-    QG_AUTO(buf) struct qg_buf now = {0};
     QG_AUTO(buf) struct qg_buf backup = {0};
-    bool there, has_backup = false;
+    bool has_backup = false;
     char sum_now[17];
-    if (qg_host_read(host, path, &now, &there, err) < 0 ||
-        (kept && qg_host_read(host, kept, &backup, &has_backup, err) < 0))
+    if (kept && qg_host_read(undo->task->host, kept, &backup, &has_backup, err) < 0)
         return -1;
-    qg_record_sum(qg_buf_text(&now), now.length, sum_now);
+    qg_record_sum(qg_buf_text(now), now->length, sum_now);
     bool changed = sum && strcmp(sum, sum_now) != 0, lost = kept && !has_backup;
     /* Given back by a run that was cut off, begun and not done, gone by itself, or a package's file
      * that goes with its package. */
-    if (there && has_backup && is_same(&now, qg_buf_text(&backup), backup.length))
+    if (there && has_backup && is_same(now, qg_buf_text(&backup), backup.length))
         return 0;
     if (sum ? !there || (changed && lost) : there || lost || json_array_size(undo->packages))
         return 0;
     *todo = lost ? LEAVE : UNDO;
     if (changed) {
-        *content = undo_edit(path, qg_buf_text(&now), qg_buf_text(&backup), err);
+        *content = undo_edit(path, qg_buf_text(now), qg_buf_text(&backup), err);
         *todo = *content ? UNDO : LEAVE;
         *length = *content ? strlen(*content) : 0;
         return err && err->kind ? -1 : 0;
@@ -361,18 +353,6 @@ static int old_content(const struct undo *undo, const char *path, const json_t *
     return has_backup && !*content ? -1 : 0;
 }
 
-/* One line for the change of a file. */
-static int note_file(const struct undo *undo, const char *path, const char *now,
-                     const char *content, struct qg_err *err) {
-    json_t *old = NULL, *new = NULL;
-    if (qg_changed_lines(now, content, &old, &new, err) < 0) {
-        json_decref(old);
-        json_decref(new);
-        return -1;
-    }
-    return qg_task_change(undo->task, "files", path, old, new, err);
-}
-
 static int undo_file(struct undo *undo, const char *path, const json_t *entry,
                      const char *grub_conf, struct qg_err *err) {
     struct qg_host *host = undo->task->host;
@@ -381,8 +361,8 @@ static int undo_file(struct undo *undo, const char *path, const json_t *entry,
     enum todo todo = NOTHING;
     size_t length = 0;
     bool there;
-    if (old_content(undo, path, entry, &content, &length, &todo, err) < 0 ||
-        qg_host_read(host, path, &now, &there, err) < 0)
+    if (qg_host_read(host, path, &now, &there, err) < 0 ||
+        old_content(undo, path, entry, &now, there, &content, &length, &todo, err) < 0)
         return -1;
     if (todo == LEAVE)
         return qg_value_set_take(undo->left, path, json_incref((json_t *)(uintptr_t)entry), err) < 0
@@ -400,7 +380,7 @@ static int undo_file(struct undo *undo, const char *path, const json_t *entry,
         (content ? qg_host_write(host, path, content, length, 0644, NULL, err)
                  : qg_host_remove(host, path, NULL, err)) < 0)
         return -1;
-    return note_file(undo, path, there ? qg_buf_text(&now) : NULL, content, err);
+    return qg_task_change_file(undo->task, path, there ? qg_buf_text(&now) : NULL, content, err);
 }
 
 /* The driver's package passed our arguments on to boot loader entries that we never wrote. Those
@@ -424,7 +404,7 @@ static int undo_entries(struct undo *undo, const char *grub_conf, struct qg_err 
         if (!undo->task->report->test &&
             qg_host_write(undo->task->host, path, text, strlen(text), 0644, NULL, err) < 0)
             return -1;
-        if (note_file(undo, path, now, text, err) < 0)
+        if (qg_task_change_file(undo->task, path, now, text, err) < 0)
             return -1;
     }
     return 0;
@@ -511,31 +491,27 @@ static int reset_services(const struct undo *undo, struct qg_err *err) {
     json_t *on;
     undo->task->step = "services";
     json_object_foreach(qg_value_mutable(recorded(undo, "services")), name, on) {
-        struct qg_err problem = {0};
-        if (json_is_true(on) == undo->facts->persistence ||
-            qg_service_set(undo->task, name, json_is_true(on), &problem) == 0)
+        bool was = json_is_true(on);
+        struct qg_err gone = {0};
+        if (was == undo->facts->persistence ||
+            qg_service_set(undo->task, name, was, was ? &gone : err) == 0)
             continue;
-        /* It may be gone, with its package. */
-        if (!json_is_true(on))
-            return qg_err_set(err, problem.kind, "%s", problem.text);
-        if (qg_report_warn(undo->task->report, err, "%s started at boot before: %s", name,
-                           problem.text) < 0)
+        /* One that is to start again may be gone, with its package. */
+        if (!was || qg_report_warn(undo->task->report, err, "%s started at boot before: %s", name,
+                                   gone.text) < 0)
             return -1;
     }
     return 0;
 }
 
-static int foretell_packages(const struct undo *undo, struct qg_err *err) {
+/* Foretells packages that go, or come back. */
+static int foretell(const struct undo *undo, const json_t *names, bool back, struct qg_err *err) {
     size_t index;
     json_t *name;
-    json_array_foreach(undo->packages, index, name) {
+    json_array_foreach(names, index, name) {
+        json_t *there = qg_value_text("installed", err);
         if (qg_task_change(undo->task, "packages", json_string_value(name),
-                           qg_value_text("installed", err), json_null(), err) < 0)
-            return -1;
-    }
-    json_array_foreach(undo->missing, index, name) {
-        if (qg_task_change(undo->task, "packages", json_string_value(name), json_null(),
-                           qg_value_text("installed", err), err) < 0)
+                           back ? json_null() : there, back ? there : json_null(), err) < 0)
             return -1;
     }
     return 0;
@@ -543,9 +519,9 @@ static int foretell_packages(const struct undo *undo, struct qg_err *err) {
 
 static int dry_run(struct undo *undo, const char *grub_conf, struct qg_err *err) {
     struct qg_report *report = undo->task->report;
-    if (reset_services(undo, err) < 0 || foretell_packages(undo, err) < 0 ||
-        undo_files(undo, grub_conf, err) < 0 || disable_repositories(undo, err) < 0 ||
-        qg_dnf_tmp_restore(undo->task, err) < 0)
+    if (reset_services(undo, err) < 0 || foretell(undo, undo->packages, false, err) < 0 ||
+        foretell(undo, undo->missing, true, err) < 0 || undo_files(undo, grub_conf, err) < 0 ||
+        disable_repositories(undo, err) < 0 || qg_dnf_tmp_restore(undo->task, err) < 0)
         return -1;
     if (!json_object_size(undo->left))
         report->result = QG_RESULT_WOULD; /* the record goes in any case */

@@ -21,26 +21,20 @@ enum {
 /* The whole state long: the record that was read is the one that is written. */
 static int take_lock(struct qg_task *task, struct qg_err *err) {
     static const char folder[] = "/var/lib";
-    if (qg_host_mkdirs(task->host, folder, err) < 0)
+    int fd = -1;
+    if (qg_host_mkdirs(task->host, folder, err) < 0 ||
+        qg_host_lock(task->host, folder, &fd, err) < 0)
         return -1;
-    for (bool told = false;; told = true) {
-        int fd;
-        if (qg_host_lock(task->host, folder, &fd, err) < 0)
-            return -1;
-        if (fd >= 0) {
-            task->lock = fd;
-            return 0;
-        }
-        if (!told)
-            qg_task_note(task, "%s: waiting for another state that writes in this qube",
-                         task->step);
-        if (qg_deadline_left(&task->deadline) == 0)
-            return qg_err_set(err, QG_ERR_TIMEOUT,
-                              "another state still writes in this qube after %lld s (timeout)",
-                              (long long)(task->timeout_ms / 1000));
-        if (qg_task_sleep(task, 200, err) < 0)
+    if (fd < 0) {
+        task->step = "start, behind another state that writes in this qube";
+        qg_task_note(task, "waiting: %s", task->step);
+    }
+    while (fd < 0) {
+        if (qg_task_sleep(task, 200, err) < 0 || qg_host_lock(task->host, folder, &fd, err) < 0)
             return -1;
     }
+    task->lock = fd + 1;
+    return 0;
 }
 
 int qg_task_init(struct qg_task *task, struct qg_run *run, struct qg_report *report,
@@ -61,8 +55,8 @@ void qg_task_fini(struct qg_task *task) {
     json_decref(task->record);
     json_decref(task->at_start);
     task->record = task->at_start = NULL;
-    if (task->lock)
-        qg_fd_close(&task->lock);
+    task->lock--;
+    qg_fd_close(&task->lock);
     task->lock = 0;
 }
 
@@ -246,16 +240,16 @@ static int record_file(struct qg_task *task, const char *path, bool was_there, c
     return qg_record_save(task->host, task->record, err);
 }
 
-/* Notes the lines that a file got and lost. */
-static int note_file(struct qg_task *task, const char *path, const char *before, const char *after,
-                     struct qg_err *err) {
+int qg_task_change_file(struct qg_task *task, const char *path, const char *before,
+                        const char *after, struct qg_err *err) {
     json_t *old = NULL, *new = NULL;
     if (qg_changed_lines(before, after, &old, &new, err) < 0) {
         json_decref(old);
         json_decref(new);
         return -1;
     }
-    qg_task_note(task, "%s: %s %s", task->step, after ? "wrote" : "removed", path);
+    if (!task->report->test)
+        qg_task_note(task, "%s: %s %s", task->step, after ? "wrote" : "removed", path);
     return qg_task_change(task, "files", path, old, new, err);
 }
 
@@ -287,7 +281,7 @@ int qg_task_write(struct qg_task *task, const char *path, const char *content, m
         qg_err_at(err, "step %s", task->step);
         return -1;
     }
-    return note_file(task, path, found ? qg_buf_text(&before) : NULL, content, err);
+    return qg_task_change_file(task, path, found ? qg_buf_text(&before) : NULL, content, err);
 }
 
 int qg_task_remove(struct qg_task *task, const char *path, struct qg_err *err) {
@@ -310,7 +304,7 @@ int qg_task_remove(struct qg_task *task, const char *path, struct qg_err *err) {
         qg_err_at(err, "step %s", task->step);
         return -1;
     }
-    return note_file(task, path, qg_buf_text(&before), NULL, err);
+    return qg_task_change_file(task, path, qg_buf_text(&before), NULL, err);
 }
 
 int qg_task_write_files(struct qg_task *task, const json_t *files, struct qg_err *err) {

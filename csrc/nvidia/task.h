@@ -19,7 +19,7 @@ struct qg_task {
     json_t *at_start; /* owned: package > version before our first transaction; NULL: none yet */
     enum qg_family family;
     enum qg_manager manager;
-    int lock;         /* descriptor of the lock that keeps two writing states apart; 0: none */
+    int lock;         /* the lock that keeps two writing states apart: descriptor + 1 */
     const char *step; /* what we are at, for messages */
     bool offline;     /* a package manager said that servers cannot be reached */
     bool changed;     /* something was done */
@@ -72,6 +72,10 @@ bool qg_task_has_flag(const struct qg_task *task, const char *flag);
 /* Notes changes[group][name]; old and new are consumed. */
 int qg_task_change(struct qg_task *task, const char *group, const char *name, json_t *old,
                    json_t *new, struct qg_err *err);
+
+/* Notes the lines that a file got and lost, in the log, too; NULL where there was or is none. */
+int qg_task_change_file(struct qg_task *task, const char *path, const char *before,
+                        const char *after, struct qg_err *err);
 
 /* Waits until nobody holds the package managers' locks. */
 int qg_task_wait_for_locks(struct qg_task *task, struct qg_err *err);

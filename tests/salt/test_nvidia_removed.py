@@ -178,7 +178,7 @@ def test_two_states_at_once_keep_one_record(debian12):
 
         def let_it_go(record):
             heard.append(record.getMessage())
-            if "waiting for another state" in heard[-1]:
+            if "behind another state" in heard[-1]:
                 go.touch()
 
         with listening(let_it_go):
@@ -186,7 +186,7 @@ def test_two_states_at_once_keep_one_record(debian12):
     finally:
         go.touch()
         os.waitpid(first, 0)
-    assert len([line for line in heard if "waiting for another state" in line]) == 1
+    assert len([line for line in heard if "behind another state" in line]) == 1
     files = json.loads(debian12.read(RECORD))["files"]
     assert {"/etc/apt/sources.list", "/usr/local/bin/nvrun"} <= set(files)
     assert debian12.apply("nvidia.driver_removed")["result"] is True
