@@ -311,6 +311,21 @@ static bool is_about(const json_t *device, const json_t *function) {
             strcmp(identity, ours) == 0);
 }
 
+static void remove_text(json_t *list, const char *text) {
+    for (size_t i = json_array_size(list); i-- > 0;)
+        if (strcmp(json_string_value(json_array_get(list, i)), text) == 0)
+            json_array_remove(list, i);
+}
+
+static void forget_qube(json_t *card, const char *qube, const char *key) {
+    size_t i;
+    json_t *function;
+    remove_text(json_object_get(card, key), qube);
+    json_array_foreach(json_object_get(card, "functions"), i, function) {
+        remove_text(json_object_get(function, key), qube);
+    }
+}
+
 static int note_card(json_t *card, const char *qube, const json_t *device, const char *key,
                      struct qg_err *err) {
     size_t i;
@@ -326,11 +341,13 @@ static int note_card(json_t *card, const char *qube, const json_t *device, const
 
 int qg_cards_note_qube(json_t *cards, const char *qube, const json_t *devices, bool attached,
                        struct qg_err *err) {
+    const char *key = attached ? "attached" : "assigned";
     size_t i, j;
     json_t *card, *device;
     json_array_foreach(cards, i, card) {
+        forget_qube(card, qube, key);
         json_array_foreach(qg_value_mutable(devices), j, device) {
-            if (note_card(card, qube, device, attached ? "attached" : "assigned", err) < 0)
+            if (note_card(card, qube, device, key, err) < 0)
                 return -1;
         }
     }

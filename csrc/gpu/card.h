@@ -26,7 +26,8 @@
 json_t *qg_cards_find(const json_t *available, const struct qg_pci_tree *tree,
                       struct qg_err *err) QG_MUST_CHECK;
 
-/* Notes which functions a qube has (lines of Assigned or, attached, of Attached). 0/-1. */
+/* Notes which functions a qube has (lines of Assigned or, attached, of Attached) in place of what
+ * was noted for it before. 0/-1. */
 int qg_cards_note_qube(json_t *cards, const char *qube, const json_t *devices, bool attached,
                        struct qg_err *err);
 

@@ -173,7 +173,9 @@ int qg_gpu_attached(struct qg_run *run, const json_t *args, struct qg_report *re
     bool force;
     qg_run_begin(run);
     if (!name || qg_args_check(args, "attached", keys, err) < 0 ||
-        qg_args_bool(args, "force", &force, err) < 0 || qg_survey_take(run, &survey, NULL, err) < 0)
+        qg_args_bool(args, "force", &force, err) < 0 ||
+        qg_survey_take(run, &survey, NULL, err) < 0 ||
+        (report->test && qg_survey_foresee(run, &survey, err) < 0))
         return -1;
     const json_t *card = qg_survey_pick(&survey, args, false, err);
     if (!card || (!force && qg_card_check_group(card, err) < 0) ||

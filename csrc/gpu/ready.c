@@ -242,20 +242,6 @@ static int pick(const struct qg_survey *survey, const json_t *args,
     return qg_args_bool(args, "force", &facts->forced, err);
 }
 
-/* The qube is there: now, or in a dry run by an earlier state. */
-static int is_there(struct qg_run *run, const struct qg_survey *survey, const char *name, bool test,
-                    int *found, struct qg_err *err) {
-    *found = qg_survey_qube(survey, name) != NULL;
-    if (*found || !test)
-        return 0;
-    QG_AUTO(qube) struct qg_qube qube = {0};
-    const struct qg_want want = {.power = true};
-    if (qg_run_observe(run, name, &want, false, true, &qube, err) < 0)
-        return -1;
-    *found = qube.exists;
-    return 0;
-}
-
 json_t *qg_ready_check(struct qg_run *run, const json_t *args, bool mask, bool test,
                        struct qg_survey *survey, struct qg_err *err) {
     QG_AUTO(json) json_t *map = qg_map_render(NULL, err);
@@ -263,6 +249,7 @@ json_t *qg_ready_check(struct qg_run *run, const json_t *args, bool mask, bool t
     struct wish wish;
     if (!map || read_wish(args, map, &wish, err) < 0 || ask_about(&wish, &batch, err) < 0 ||
         qg_survey_take(run, survey, &batch, err) < 0 ||
+        (test && qg_survey_foresee(run, survey, err) < 0) ||
         (mask && qg_survey_mask(survey, wish.qube, wish.source, err) < 0))
         return NULL;
     struct qg_err problem = {0};
@@ -278,6 +265,7 @@ json_t *qg_ready_check(struct qg_run *run, const json_t *args, bool mask, bool t
         .running = survey->running,
         .qube = wish.qube,
         .source = exists ? NULL : wish.source,
+        .source_found = wish.source && qg_survey_qube(survey, wish.source),
         .source_os = os,
         .source_distribution = distribution,
         .label = exists ? NULL : wish.label,
@@ -289,7 +277,6 @@ json_t *qg_ready_check(struct qg_run *run, const json_t *args, bool mask, bool t
     json_t *listed = qg_listed(survey->available, json_object_get(args, "devices"), err);
     facts.listed = listed;
     if (!listed || pick(survey, args, &facts, &problem, err) < 0 ||
-        is_there(run, survey, wish.source, test, &facts.source_found, err) < 0 ||
         ask_pool(qg_run_client(run), &batch.calls[CALL_ROOT], &facts.pool, &volume, &facts, err) <
             0)
         return NULL;

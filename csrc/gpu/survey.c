@@ -112,14 +112,64 @@ int qg_survey_take(struct qg_run *run, struct qg_survey *survey, struct qg_batch
     return 0;
 }
 
-const json_t *qg_survey_qube(const struct qg_survey *survey, const char *name) {
-    size_t i;
-    json_t *qube;
-    json_array_foreach(survey->qubes, i, qube) {
-        if (strcmp(qg_value_get_text(qube, "name"), name) == 0)
-            return qube;
+/* Where a qube stands in a list of qubes or names; the list's size: nowhere. */
+static size_t place_of(const json_t *list, const char *name) {
+    size_t i, count = json_array_size(list);
+    for (i = 0; i < count; i++) {
+        const json_t *item = json_array_get(list, i);
+        const char *text =
+            json_is_object(item) ? qg_value_get_text(item, "name") : json_string_value(item);
+        if (strcmp(text, name) == 0)
+            break;
     }
-    return NULL;
+    return i;
+}
+
+/* Puts the qube into a list, or takes it out; true where that changed it. item is consumed. */
+static int set_place(json_t *list, const char *name, bool wanted, json_t *item, bool *changed,
+                     struct qg_err *err) {
+    QG_AUTO(json) json_t *owned = item;
+    size_t at = place_of(list, name);
+    *changed = wanted != (at < json_array_size(list));
+    if (*changed && wanted)
+        return qg_value_append_take(list, QG_STEAL(owned), err);
+    if (*changed)
+        json_array_remove(list, at);
+    return 0;
+}
+
+static int foresee_qube(struct qg_run *run, struct qg_survey *survey, const char *name,
+                        struct qg_err *err) {
+    QG_AUTO(qube) struct qg_qube qube = {0};
+    QG_AUTO(json) json_t *classes = json_pack("[s]", "pci");
+    const struct qg_want want = {.power = true, .classes = classes};
+    if (!classes)
+        return qg_err_oom(err);
+    if (qg_run_observe(run, name, &want, false, true, &qube, err) < 0)
+        return -1;
+    bool runs = qube.exists && qube.power && strcmp(qube.power, "Halted") != 0, changed;
+    const json_t *assigned = qg_qube_assignments(&qube, "pci");
+    if (set_place(survey->qubes, name, qube.exists, json_pack("{s:s}", "name", name), &changed,
+                  err) < 0 ||
+        set_place(survey->running, name, runs, json_string(name), &changed, err) < 0 ||
+        qg_cards_note_qube(survey->cards, name, assigned, false, err) < 0)
+        return -1;
+    /* what is assigned to a qube that runs is its own at the next start */
+    return changed ? qg_cards_note_qube(survey->cards, name, runs ? assigned : NULL, true, err) : 0;
+}
+
+int qg_survey_foresee(struct qg_run *run, struct qg_survey *survey, struct qg_err *err) {
+    const char *name;
+    json_t *ignored;
+    json_object_foreach(qg_value_mutable(qg_run_dry(run)), name, ignored) {
+        if (strcmp(name, "dom0") != 0 && foresee_qube(run, survey, name, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+const json_t *qg_survey_qube(const struct qg_survey *survey, const char *name) {
+    return json_array_get(survey->qubes, place_of(survey->qubes, name));
 }
 
 /* True where a text names a device of dom0 that is part of no card. */

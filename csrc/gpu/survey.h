@@ -24,6 +24,10 @@ QG_DEFINE_AUTO_FINI(survey, struct qg_survey, qg_survey_fini)
 int qg_survey_take(struct qg_run *run, struct qg_survey *survey, struct qg_batch *extra,
                    struct qg_err *err);
 
+/* Takes up what earlier states of a dry run would have made, assigned, started and stopped; where
+ * none of this run has, asks nothing. */
+int qg_survey_foresee(struct qg_run *run, struct qg_survey *survey, struct qg_err *err);
+
 /* The qube of this name, {name, class, state, uuid}; NULL where there is none. Borrowed. */
 const json_t *qg_survey_qube(const struct qg_survey *survey, const char *name);
 

@@ -178,6 +178,10 @@ int qg_run_observe_more(struct qg_run *run, struct qg_qube *qube, const struct q
     return replay(dry, from, qube, err);
 }
 
+const json_t *qg_run_dry(const struct qg_run *run) {
+    return run->dry_index;
+}
+
 const char *qg_run_assigned_to(const struct qg_run *run, const char *port) {
     return qg_value_get_text(run->assigned, port);
 }

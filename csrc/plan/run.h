@@ -61,6 +61,9 @@ int qg_run_observe_more(struct qg_run *run, struct qg_qube *qube, const struct q
  * known yet. refresh asks again unless this function has just asked. NULL on failure. */
 const json_t *qg_run_pci(struct qg_run *run, bool refresh, struct qg_err *err);
 
+/* The qubes that earlier states of a dry run would have changed, by name; borrowed. */
+const json_t *qg_run_dry(const struct qg_run *run);
+
 /* Who was given the device at this port by an earlier state of this run; NULL: nobody. Borrowed. */
 const char *qg_run_assigned_to(const struct qg_run *run, const char *port);
 

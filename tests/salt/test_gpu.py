@@ -495,6 +495,44 @@ def test_attached_needs_its_qube(sandbox):
     assert "name" in call(sandbox, "attached", {"name": 5})["comment"]
 
 
+STARTED = "a: {qvm_gpu.present: [{name: g1}]}\ns: {qvm.start: [{name: g1}]}\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "state", "words"),
+    [
+        (STARTED + "b: {qvm_gpu.present: [{name: g2}]}", "attached: [{name: g2}]",
+         "g1 has the card and is Running"),
+        (STARTED, "attached: [{name: work}, {force: true}]", ""),
+        (STARTED + "k: {qvm.kill: [{name: g1}]}", "attached: [{name: work}]", ""),
+        (STARTED + "k: {qvm.vm: [{name: g1}, {actions: [kill, absent]}, {kill: []}, "
+         "{absent: []}]}", "attached: [{name: work}]", ""),
+        (STARTED, "ready: [{name: ok}, {qube: work}]", "the running qube g1 has the card"),
+        (STARTED, "ready: [{name: ok}, {qube: g1}]", "no other qube has the card"),
+        ("a: {qvm_gpu.present: [{name: g1}]}", "ready: [{name: ok}, {qube: work}]",
+         "1 other qube(s) have it assigned"),
+        ("d: {qvm.prefs: [{name: personal}, {pcidevs: ['01:00.0']}]}",
+         "ready: [{name: ok}, {qube: work}]", "no running qube has the card; 1 other"),
+        ("a: {qvm.clone: [{name: mine}, {source: fedora-41-xfce}]}",
+         "ready: [{name: ok}, {template: mine}]", "the template mine is there"),
+    ],
+)  # fmt: skip
+def test_a_dry_run_sees_what_earlier_states_assigned_and_started(
+    quick, sandbox, before, state, words
+):
+    sandbox.ok("admin.vm.Start", "personal")
+    sandbox.clear_log()
+    sls = f"{before}\nt: {{qvm_gpu.{state}}}"
+    dry = quick.high(sls, test=True)
+    assert sandbox.writing_calls() == []
+    done = quick.high(sls)
+    assert [one["changes"] for one in dry] == [one["changes"] for one in done]
+    assert all(one["result"] for one in done[:-1]), done
+    for last in (dry[-1], done[-1]):
+        assert (last["result"] is False) == (done[-1]["result"] is False), last
+        assert words in last["comment"], last
+
+
 def test_absent(machine, minion_for):
     sandbox = machine("integrated")
     minion = minion_for(sandbox)
