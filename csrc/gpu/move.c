@@ -5,6 +5,7 @@
 #include "gpu/listed.h"
 #include "gpu/survey.h"
 #include "qubes/device.h"
+#include "qvm/assign.h"
 #include "qvm/job.h"
 #include "wire/name.h"
 
@@ -154,13 +155,13 @@ static int assign(struct qg_run *run, const json_t *card, const char *name,
     return qg_job_run(run, name, &prefs, 1, false, report, err);
 }
 
-/* The qube is there: now, or in a dry run by an earlier state. */
+/* The qube is there, now, or in a dry run by an earlier state, and can be given the card. */
 static int check_qube(struct qg_run *run, const char *name, bool test, struct qg_err *err) {
     QG_AUTO(qube) struct qg_qube qube = {0};
-    const struct qg_want want = {.power = true};
+    const struct qg_want want = {.properties = true};
     if (qg_run_observe(run, name, &want, false, test, &qube, err) < 0)
         return -1;
-    return qube.exists ? 0
+    return qube.exists ? qg_assign_check_class(&qube, true, err)
                        : qg_err_set(err, QG_ERR_INVALID,
                                     "there is no qube %s (qvm_gpu.present makes one)", name);
 }

@@ -98,10 +98,22 @@ struct qg_step *qg_assign_drop(struct qg_job *job, const char *devclass, const j
                        err);
 }
 
+int qg_assign_check_class(const struct qg_qube *qube, bool no_template, struct qg_err *err) {
+    const char *klass = strcmp(qube->name, "dom0") == 0 ? "AdminVM" : qg_qube_class(qube);
+    bool refused =
+        strcmp(klass, "AdminVM") == 0 || (no_template && strcmp(klass, "TemplateVM") == 0);
+    return refused ? qg_err_set(err, QG_ERR_INVALID,
+                                "%s is of class %s, which is given no PCI devices: name a "
+                                "StandaloneVM, AppVM or DispVM",
+                                qube->name, klass)
+                   : 0;
+}
+
 struct qg_step *qg_assign_add(struct qg_job *job, const char *devclass, const char *mode,
                               const json_t *device, const json_t *options, struct qg_err *err) {
     QG_AUTO(json) json_t *extra = qg_value_object(err);
     if (!extra ||
+        (strcmp(devclass, "pci") == 0 && qg_assign_check_class(&job->qube, false, err) < 0) ||
         (options &&
          qg_value_set_take(extra, "options", json_incref(qg_value_mutable(options)), err) < 0) ||
         qg_value_set_take(extra, "device", qg_value_copy(device, err), err) < 0)

@@ -533,6 +533,27 @@ def test_a_dry_run_sees_what_earlier_states_assigned_and_started(
         assert words in last["comment"], last
 
 
+@pytest.mark.parametrize("test", [True, False])
+@pytest.mark.parametrize(
+    ("function", "name", "body", "klass"),
+    [
+        ("qvm_gpu.attached", "dom0", {"force": True}, "AdminVM"),
+        ("qvm_gpu.attached", "debian-12-xfce", {"force": True}, "TemplateVM"),
+        ("qvm.prefs", "dom0", {"pcidevs": ["01:00.0"]}, "AdminVM"),
+        ("qvm.devices", "dom0", {"attach": ["pci:dom0:00_14.0"]}, "AdminVM"),
+    ],
+)
+def test_dom0_and_templates_are_given_no_card(quick, sandbox, function, name, body, klass, test):
+    """Nor is it taken from the qube that has it."""
+    quick.one("qvm.prefs", "work", {"pcidevs": ["01:00.0", "01:00.1"]})
+    sandbox.clear_log()
+    state = quick.one(function, name, body, test=test)
+    assert (state["result"], state["changes"]) == (False, {})
+    assert f"{name} is of class {klass}" in state["comment"]
+    assert "name a StandaloneVM" in state["comment"]
+    assert sandbox.writing_calls() == []
+
+
 def test_absent(machine, minion_for):
     sandbox = machine("integrated")
     minion = minion_for(sandbox)
