@@ -161,9 +161,10 @@ static int check_qube(struct qg_run *run, const char *name, bool test, struct qg
     const struct qg_want want = {.properties = true};
     if (qg_run_observe(run, name, &want, false, test, &qube, err) < 0)
         return -1;
-    return qube.exists ? qg_assign_check_class(&qube, true, err)
-                       : qg_err_set(err, QG_ERR_INVALID,
-                                    "there is no qube %s (qvm_gpu.present makes one)", name);
+    if (!qube.exists)
+        return qg_err_set(err, QG_ERR_INVALID, "there is no qube %s (qvm_gpu.present makes one)",
+                          name);
+    return qg_assign_check_class(&qube, true, err) < 0 ? -1 : qg_assign_check_mode(&qube, err);
 }
 
 int qg_gpu_attached(struct qg_run *run, const json_t *args, struct qg_report *report,

@@ -109,11 +109,48 @@ int qg_assign_check_class(const struct qg_qube *qube, bool no_template, struct q
                    : 0;
 }
 
+int qg_assign_check_mode(const struct qg_qube *qube, struct qg_err *err) {
+    const struct qg_property *mode = qg_properties_find(&qube->properties, "virt_mode");
+    return mode && !mode->is_default && strcmp(mode->value, "pvh") == 0
+               ? qg_err_set(err, QG_ERR_INVALID,
+                            "virt_mode of %s is pvh, which has no PCI devices: set virt_mode: hvm "
+                            "in the same state or before it",
+                            qube->name)
+               : 0;
+}
+
+/* Prefs of this state that set virt_mode compare it with the devices themselves. */
+static bool sets_mode(const struct qg_job *job) {
+    for (size_t i = 0; i < job->count; i++) {
+        const struct qg_block *block = &job->blocks[i];
+        if (block->action == &qg_action_prefs && (json_object_get(block->body.keys, "virt_mode") ||
+                                                  json_object_get(block->body.keys, "virt-mode")))
+            return true;
+    }
+    return false;
+}
+
+/* The qube that a PCI device is to be assigned to. */
+static int check_qube(struct qg_job *job, struct qg_err *err) {
+    const struct qg_want want = {.properties = true};
+    if (qg_assign_check_class(&job->qube, false, err) < 0)
+        return -1;
+    if (sets_mode(job))
+        return 0;
+    if (job->qube.properties.count == 0) { /* apart, so that nothing planned here is lost */
+        QG_AUTO(qube) struct qg_qube qube = {0};
+        if (qg_run_observe(job->run, job->name, &want, false, job->test, &qube, err) < 0)
+            return -1;
+        job->qube.properties = qube.properties;
+        qube.properties = (struct qg_properties){0};
+    }
+    return qg_assign_check_mode(&job->qube, err);
+}
+
 struct qg_step *qg_assign_add(struct qg_job *job, const char *devclass, const char *mode,
                               const json_t *device, const json_t *options, struct qg_err *err) {
     QG_AUTO(json) json_t *extra = qg_value_object(err);
-    if (!extra ||
-        (strcmp(devclass, "pci") == 0 && qg_assign_check_class(&job->qube, false, err) < 0) ||
+    if (!extra || (strcmp(devclass, "pci") == 0 && check_qube(job, err) < 0) ||
         (options &&
          qg_value_set_take(extra, "options", json_incref(qg_value_mutable(options)), err) < 0) ||
         qg_value_set_take(extra, "device", qg_value_copy(device, err), err) < 0)

@@ -45,6 +45,9 @@ const json_t *qg_assign_find_stale(const struct qg_qube *qube, const char *devcl
 /* Refuses dom0, and a template where no_template: neither is given PCI devices. */
 int qg_assign_check_class(const struct qg_qube *qube, bool no_template, struct qg_err *err);
 
+/* Refuses a qube whose virt_mode somebody set to pvh; qubesd makes the default hvm by itself. */
+int qg_assign_check_mode(const struct qg_qube *qube, struct qg_err *err);
+
 /* Plan one assignment, or the end of one. The step is borrowed until the next one is planned; NULL
  * on failure. options may be NULL. */
 struct qg_step *qg_assign_add(struct qg_job *job, const char *devclass, const char *mode,

@@ -554,6 +554,37 @@ def test_dom0_and_templates_are_given_no_card(quick, sandbox, function, name, bo
     assert sandbox.writing_calls() == []
 
 
+@pytest.mark.parametrize("test", [True, False])
+@pytest.mark.parametrize(
+    ("function", "body"),
+    [
+        ("qvm_gpu.attached", {"force": True}),
+        ("qvm.prefs", {"pcidevs": ["01:00.0"], "memory": 800}),
+        ("qvm.devices", {"attach": ["pci:dom0:00_14.0"]}),
+        ("qvm.vm", {"devices": [{"attach": ["pci:dom0:00_14.0"]}]}),
+    ],
+)
+def test_a_qube_that_was_set_to_pvh_is_given_no_card(quick, sandbox, function, body, test):
+    quick.one("qvm.prefs", "personal", {"pcidevs": ["01:00.0", "01:00.1"]})
+    sandbox.clear_log()
+    mode = "a: {qvm.prefs: [{name: work}, {virt_mode: pvh}]}\n"
+    items = [{"name": "work"}, *({key: value} for key, value in body.items())]
+    state = quick.high(mode + yaml.safe_dump({"t": {function: items}}), test)[1]
+    assert (state["result"], state["changes"]) == (False, {})
+    assert "virt_mode of work is pvh" in state["comment"]
+    assert "set virt_mode: hvm" in state["comment"]
+    assert [one.method for one in sandbox.log() if one.writing] == (
+        [] if test else ["admin.vm.property.Set"]
+    )
+    body = {**body, "virt_mode": "hvm"} if function == "qvm.prefs" else body
+    mended = [{"prefs": [{"virt_mode": "hvm"}]}] if function == "qvm.vm" else []
+    items = [{"name": "work"}, *mended, *({key: value} for key, value in body.items())]
+    if function not in ("qvm.prefs", "qvm.vm"):
+        mode += "h: {qvm.prefs: [{name: work}, {virt_mode: '*default*'}]}\n"
+    state = quick.high(mode + yaml.safe_dump({"t": {function: items}}), test)[-1]
+    assert state["result"] is (None if test else True), state
+
+
 def test_absent(machine, minion_for):
     sandbox = machine("integrated")
     minion = minion_for(sandbox)
