@@ -61,28 +61,55 @@ const json_t *qg_assign_resolve(struct qg_job *job, const char *key, const char 
     return NULL;
 }
 
-/* The ports of the qube's assignments, a new list. */
-static json_t *ports_of(const struct qg_qube *qube, struct qg_err *err) {
+char *qg_assign_options_text(const char *mode, const json_t *options, struct qg_err *err) {
+    QG_AUTO(buf) struct qg_buf out = {0};
+    const char *name;
+    json_t *value;
+    if (qg_buf_puts(&out, "(", err) < 0)
+        return NULL;
+    if (mode && strcmp(mode, mode_required) != 0 && qg_buf_printf(&out, err, "mode=%s", mode) < 0)
+        return NULL;
+    json_object_foreach(qg_value_mutable(options), name, value) {
+        if (qg_buf_printf(&out, err, "%s%s=%s", out.length > 1 ? ", " : "", name,
+                          json_string_value(value)) < 0)
+            return NULL;
+    }
+    return qg_buf_puts(&out, ")", err) < 0 ? NULL : qg_buf_steal(&out, err);
+}
+
+char *qg_assign_text(const json_t *assignment, struct qg_err *err) {
+    QG_AUTO(json) json_t *options = qg_device_options(assignment, err);
+    return options ? qg_assign_options_text(qg_value_get_text(assignment, "mode"), options, err)
+                   : NULL;
+}
+
+/* The ports of the qube's assignments, a new list; with the options of those that have any. */
+static json_t *ports_of(const struct qg_qube *qube, bool options, struct qg_err *err) {
     QG_AUTO(json) json_t *ports = qg_value_array(err);
     size_t i;
     json_t *assignment;
     json_array_foreach(qg_qube_assignments(qube, "pci"), i, assignment) {
-        if (!ports || qg_value_append_take(
-                          ports, json_incref(json_object_get(assignment, "port_id")), err) < 0)
+        QG_AUTO_STR char *text = ports ? qg_assign_text(assignment, err) : NULL;
+        bool plain = !options || (text && strcmp(text, "()") == 0);
+        if (!text || qg_value_append_take(ports,
+                                          qg_value_format(err, "%s%s%s",
+                                                          qg_value_get_text(assignment, "port_id"),
+                                                          plain ? "" : " ", plain ? "" : text),
+                                          err) < 0)
             return NULL;
     }
     return QG_STEAL(ports);
 }
 
 /* Notes the change of the step that was just planned: the ports before and after it. */
-static int note_ports(struct qg_job *job, struct qg_block *block, const char *key,
+static int note_ports(struct qg_job *job, struct qg_block *block, const struct qg_assign *how,
                       const json_t *before, struct qg_err *err) {
     struct qg_step *step = &job->plan.steps[job->plan.count - 1];
     QG_AUTO(json) json_t *path = qg_value_array(err);
-    QG_AUTO(json) json_t *after = ports_of(&job->qube, err);
+    QG_AUTO(json) json_t *after = ports_of(&job->qube, how->again, err);
     if (!path || !after ||
         qg_value_append_take(path, qg_value_format(err, "qvm.%s", block->action->name), err) < 0 ||
-        qg_value_append_take(path, qg_value_text(key, err), err) < 0)
+        qg_value_append_take(path, qg_value_text(how->key, err), err) < 0)
         return -1;
     return qg_step_change_take(step, QG_STEAL(path), json_incref(qg_value_mutable(before)),
                                QG_STEAL(after), err);
@@ -160,25 +187,26 @@ struct qg_step *qg_assign_add(struct qg_job *job, const char *devclass, const ch
 }
 
 /* Before the first step of a block, the ports that there are. */
-static int keep_ports(const struct qg_job *job, json_t **before, struct qg_err *err) {
+static int keep_ports(const struct qg_job *job, const struct qg_assign *how, json_t **before,
+                      struct qg_err *err) {
     if (!*before)
-        *before = ports_of(&job->qube, err);
+        *before = ports_of(&job->qube, how->again, err);
     return *before ? 0 : -1;
 }
 
-static int unassign(struct qg_job *job, struct qg_block *block, const char *key,
+static int unassign(struct qg_job *job, struct qg_block *block, const struct qg_assign *how,
                     const json_t *assignment, json_t **before, struct qg_err *err) {
-    if (keep_ports(job, before, err) < 0 || !qg_assign_drop(job, "pci", assignment, err))
+    if (keep_ports(job, how, before, err) < 0 || !qg_assign_drop(job, "pci", assignment, err))
         return -1;
-    return note_ports(job, block, key, *before, err);
+    return note_ports(job, block, how, *before, err);
 }
 
 static int assign(struct qg_job *job, struct qg_block *block, const struct qg_assign *how,
                   const json_t *device, json_t *options, json_t **before, struct qg_err *err) {
-    if (keep_ports(job, before, err) < 0 ||
+    if (keep_ports(job, how, before, err) < 0 ||
         !qg_assign_add(job, "pci", mode_required, device, options, err))
         return -1;
-    return note_ports(job, block, how->key, *before, err);
+    return note_ports(job, block, how, *before, err);
 }
 
 const json_t *qg_assign_find(const struct qg_qube *qube, const char *devclass,
@@ -239,39 +267,56 @@ static bool is_required(const json_t *assignment) {
 
 /* qubesd would keep the assignment of what was at this port before, and the qube could not start.
  */
-static int drop_stale(struct qg_job *job, struct qg_block *block, const char *key,
+static int drop_stale(struct qg_job *job, struct qg_block *block, const struct qg_assign *how,
                       const json_t *device, json_t **before, struct qg_err *err) {
     const json_t *stale = qg_assign_find_stale(&job->qube, "pci", device);
     if (!stale)
         return 0;
-    if (qg_block_say(block, err, "%-19s: - %s, which was %s", key,
+    if (qg_block_say(block, err, "%-19s: - %s, which was %s", how->key,
                      qg_value_get_text(device, "port_id"),
                      qg_value_get_text(stale, "device_id")) < 0)
         return -1;
-    return unassign(job, block, key, stale, before, err);
+    return unassign(job, block, how, stale, before, err);
+}
+
+/* The options that the device's assignment should have, a reference; *same: it is as it should be.
+ * NULL on failure. */
+static json_t *compare(const struct qg_assign *how, const json_t *assignment, bool *same,
+                       struct qg_err *err) {
+    QG_AUTO(json) json_t *now = qg_device_options(assignment, err);
+    QG_AUTO(json) json_t *options = now ? wanted_options(now, how, err) : NULL;
+    *same = options && is_required(assignment) && json_equal(now, options);
+    return QG_STEAL(options);
+}
+
+/* `+ PORT`, or which options the port's assignment gets in place of which. */
+static int say_device(struct qg_block *block, const struct qg_assign *how, const char *port,
+                      const json_t *old, const json_t *options, struct qg_err *err) {
+    if (!old)
+        return qg_block_say(block, err, "%-19s: + %s", how->key, port);
+    QG_AUTO_STR char *before = qg_assign_text(old, err);
+    QG_AUTO_STR char *after = qg_assign_options_text(mode_required, options, err);
+    return before && after
+               ? qg_block_say(block, err, "%-19s: again with other options: %s %s -> %s", how->key,
+                              port, before, after)
+               : -1;
 }
 
 static int plan_device(struct qg_job *job, struct qg_block *block, const struct qg_assign *how,
                        const json_t *device, json_t **before, struct qg_err *err) {
     const char *port = qg_value_get_text(device, "port_id");
-    const json_t *assignment = qg_assign_find(&job->qube, "pci", device);
-    bool any_options =
-        how->no_strict_reset == QG_SWITCH_AS_IS && how->permissive == QG_SWITCH_AS_IS;
-    if (any_options && is_required(assignment))
-        return qg_block_skip(block, how->key, port, err);
-    QG_AUTO(json) json_t *now = qg_device_options(assignment, err);
-    QG_AUTO(json) json_t *options = now ? wanted_options(now, how, err) : NULL;
+    QG_AUTO(json)
+    json_t *old = json_incref(qg_value_mutable(qg_assign_find(&job->qube, "pci", device)));
+    bool same;
+    QG_AUTO(json) json_t *options = compare(how, old, &same, err);
     if (!options)
         return -1;
-    if (is_required(assignment) && json_equal(now, options))
+    if (same)
         return qg_block_skip(block, how->key, port, err);
     if (qg_assign_warn_taken(job, device, err) < 0 ||
-        drop_stale(job, block, how->key, device, before, err) < 0 ||
-        qg_block_say(block, err, "%-19s: %s %s", how->key,
-                     assignment ? "again with other options:" : "+", port) < 0)
-        return -1;
-    QG_AUTO(json) json_t *old = json_incref(qg_value_mutable(assignment));
-    if (assignment && (!old || unassign(job, block, how->key, old, before, err) < 0))
+        drop_stale(job, block, how, device, before, err) < 0 ||
+        say_device(block, how, port, old, options, err) < 0 ||
+        (old && unassign(job, block, how, old, before, err) < 0))
         return -1;
     return assign(job, block, how, device, options, before, err);
 }
@@ -292,14 +337,15 @@ static int plan_exact(struct qg_job *job, struct qg_block *block, const struct q
         }
         if (!keep && (qg_block_say(block, err, "%-19s: - %s", how->key,
                                    qg_value_get_text(assignment, "port_id")) < 0 ||
-                      unassign(job, block, how->key, assignment, before, err) < 0))
+                      unassign(job, block, how, assignment, before, err) < 0))
             return -1;
     }
     return 0;
 }
 
 int qg_assign_plan(struct qg_job *job, struct qg_block *block, const json_t *refs,
-                   const struct qg_assign *how, struct qg_err *err) {
+                   const struct qg_assign *asked, struct qg_err *err) {
+    struct qg_assign copy = *asked, *how = &copy;
     QG_AUTO(json) json_t *devices = qg_value_array(err);
     QG_AUTO(json) json_t *before = NULL;
     if (!devices)
@@ -311,6 +357,12 @@ int qg_assign_plan(struct qg_job *job, struct qg_block *block, const json_t *ref
         if (!device ||
             qg_value_append_take(devices, json_incref(qg_value_mutable(device)), err) < 0)
             return -1;
+        const json_t *assignment = qg_assign_find(&job->qube, "pci", device);
+        bool same;
+        QG_AUTO(json) json_t *options = compare(how, assignment, &same, err);
+        if (!options)
+            return -1;
+        how->again = how->again || (assignment && !same);
     }
     if (how->exact && plan_exact(job, block, how, devices, &before, err) < 0)
         return -1;

@@ -13,6 +13,7 @@ struct qg_assign {
     const char *key; /* of the user, for errors and the change, e.g. `pcidevs` */
     bool exact;      /* what is assigned and not listed is taken away */
     enum qg_switch no_strict_reset, permissive;
+    bool again; /* set while planning: an assignment is made again, the changes show options */
 };
 
 /* The devices under a key as a new list of texts. A number is QG_ERR_INVALID: YAML reads a bare
@@ -25,7 +26,7 @@ int qg_assign_pcidevs(struct qg_job *job, struct qg_block *block, struct qg_err 
 /* Plans the assignment of refs (list of texts as users write devices), mode required. A device that
  * is not there is QG_ERR_INVALID. */
 int qg_assign_plan(struct qg_job *job, struct qg_block *block, const json_t *refs,
-                   const struct qg_assign *how, struct qg_err *err);
+                   const struct qg_assign *asked, struct qg_err *err);
 
 /* dom0's PCI device that a text means (as qg_device_ref_parse reads it), borrowed from the run;
  * asks dom0 again where its list is from an earlier state. A device that is not there is
@@ -41,6 +42,14 @@ const json_t *qg_assign_find(const struct qg_qube *qube, const char *devclass,
  * of a made-up identity. NULL where there is none; borrowed. */
 const json_t *qg_assign_find_stale(const struct qg_qube *qube, const char *devclass,
                                    const json_t *device);
+
+/* `(a=b, c=d)` of the options, the mode first where it is not the usual one (NULL: it is); owned by
+ * the caller, NULL on failure. */
+char *qg_assign_options_text(const char *mode, const json_t *options,
+                             struct qg_err *err) QG_MUST_CHECK;
+
+/* The same of an assignment. */
+char *qg_assign_text(const json_t *assignment, struct qg_err *err) QG_MUST_CHECK;
 
 /* Refuses dom0, and a template where no_template: neither is given PCI devices. */
 int qg_assign_check_class(const struct qg_qube *qube, bool no_template, struct qg_err *err);

@@ -352,28 +352,6 @@ static json_t *name_of(const char *class, const json_t *device, struct qg_err *e
                            qg_value_get_text(device, "port_id"));
 }
 
-/* `(a=b, c=d)` of the options, the mode first where it is not the usual one. */
-static char *options_text(const char *mode, const json_t *options, struct qg_err *err) {
-    QG_AUTO(buf) struct qg_buf out = {0};
-    const char *name;
-    json_t *value;
-    if (qg_buf_puts(&out, "(", err) < 0)
-        return NULL;
-    if (mode && strcmp(mode, modes[0]) != 0 && qg_buf_printf(&out, err, "mode=%s", mode) < 0)
-        return NULL;
-    json_object_foreach(qg_value_mutable(options), name, value) {
-        if (qg_buf_printf(&out, err, "%s%s=%s", out.length > 1 ? ", " : "", name,
-                          json_string_value(value)) < 0)
-            return NULL;
-    }
-    return qg_buf_puts(&out, ")", err) < 0 ? NULL : qg_buf_steal(&out, err);
-}
-
-static char *assignment_text(const json_t *assignment, struct qg_err *err) {
-    QG_AUTO(json) json_t *options = qg_device_options(assignment, err);
-    return options ? options_text(qg_value_get_text(assignment, "mode"), options, err) : NULL;
-}
-
 static json_t *attached_text(const char *options, struct qg_err *err) {
     return qg_value_format(err, "[ATTACHED] %s", options);
 }
@@ -417,11 +395,11 @@ static int attach_device(struct qg_job *job, struct qg_block *block, const struc
     if (!name || (assignment && is_as_wanted(wish, assignment, &fine, err) < 0))
         return -1;
     const char *text = json_string_value(name);
-    QG_AUTO_STR char *before = old ? assignment_text(old, err) : NULL;
+    QG_AUTO_STR char *before = old ? qg_assign_text(old, err) : NULL;
     const char *mode = wish->mode   ? wish->mode
                        : assignment ? qg_value_get_text(assignment, "mode")
                                     : modes[0];
-    QG_AUTO_STR char *after = options_text(mode, wish->options, err);
+    QG_AUTO_STR char *after = qg_assign_options_text(mode, wish->options, err);
     if (!after || (old && !before))
         return -1;
     if (fine)
@@ -567,7 +545,7 @@ static int answer_class(struct qg_job *job, struct qg_block *block, const char *
     json_t *assignment;
     json_array_foreach(qg_qube_assignments(&job->qube, class), i, assignment) {
         QG_AUTO(json) json_t *name = name_of(class, assignment, err);
-        QG_AUTO_STR char *text = assignment_text(assignment, err);
+        QG_AUTO_STR char *text = qg_assign_text(assignment, err);
         if (!name || !text ||
             qg_block_say(block, err, "%s %s", json_string_value(name), text) < 0 ||
             qg_value_append_take(data, describe(name, assignment, err), err) < 0)

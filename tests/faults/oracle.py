@@ -99,10 +99,11 @@ def _change(sofar: dict[str, Any] | None, final: dict[str, Any], call: Logged) -
         return final
     items = set((sofar or {"new": final["old"]})["new"])
     item = _port(call) if call.method.startswith("admin.vm.device.") else call.arg
+    items = {
+        one for one in items if one.split(" ")[0] != item
+    }  # a port may have its options behind
     if call.method.endswith((".Set", ".Assign")):
-        items.add(item)
-    else:
-        items.discard(item)
+        items.add(next((one for one in final["new"] if one.split(" ")[0] == item), item))
     return {"old": final["old"], "new": sorted(items)}
 
 

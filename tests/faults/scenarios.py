@@ -79,7 +79,7 @@ SCENARIOS = [
     ),
     Scenario(
         "devices", "qvm.prefs", "work",
-        [{"pcidevs": ["01:00.1"]}, {"virt_mode": "hvm"}],
+        [{"pcidevs": ["01:00.0", "01:00.1"]}, {"pci_strictreset": False}, {"virt_mode": "hvm"}],
         (give_card("work"),),
     ),
     Scenario(

@@ -251,6 +251,25 @@ def test_pvh_and_pci_devices(quick, sandbox, body, words, card):
     assert not sandbox.writing_calls()
 
 
+def test_a_change_of_options_tells_both(quick, sandbox):
+    """Where only options change, ports alone would be the same before and after."""
+    quick.one("qvm.prefs", "work", {"pcidevs": ["01:00.0"]})
+    on, off = f"{CARD} (no-strict-reset=True)", CARD
+    for strict, old, new in ((False, off, on), (True, on, off)):
+        body = [{"pcidevs": ["01:00.0"]}, {"pci_strictreset": strict}]
+        (state,) = three_runs(quick, sandbox, state_of(body))
+        assert state["changes"] == {"qvm.prefs": {"pcidevs": {"old": [old], "new": [new]}}}
+        texts = (old[len(CARD) + 1 :] or "()", new[len(CARD) + 1 :] or "()")
+        assert f"again with other options: {CARD} {texts[0]} -> {texts[1]}" in state["comment"]
+    body = [{"pcidevs": ["01:00.0", "01:00.1"]}, {"pci_strictreset": False}]
+    (state,) = three_runs(quick, sandbox, state_of(body))
+    both = [on, f"{CARD[:-1]}1 (no-strict-reset=True)"]
+    assert state["changes"]["qvm.prefs"]["pcidevs"] == {"old": [off], "new": both}
+    body = [{"pcidevs": ["01:00.0", "01:00.1", "00:14.0"]}]
+    (state,) = three_runs(quick, sandbox, state_of(body))  # no options change: ports alone
+    assert state["changes"]["qvm.prefs"]["pcidevs"]["old"] == [CARD, f"{CARD[:-1]}1"]
+
+
 def test_two_spellings(quick, sandbox):
     for body in (
         {"default-dispvm": "default-dvm", "default_dispvm": "none"},
