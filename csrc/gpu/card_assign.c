@@ -5,6 +5,8 @@
 #include "qvm/assign.h"
 #include "qvm/create.h"
 
+#include <string.h>
+
 static int card_need(struct qg_block *block, struct qg_need *need, struct qg_err *err) {
     (void)block;
     need->pci = true;
@@ -83,13 +85,34 @@ static int check_listed(struct qg_job *job, const json_t *card, const json_t *li
     return warn_about(job, "shares its IOMMU group with what is not listed", card, blocks, err);
 }
 
+/* Adds a text of the list to refs: a device's, or all functions of the card that it means. */
+static int add_refs(struct qg_job *job, const json_t *cards, json_t *item, bool force, json_t *refs,
+                    struct qg_err *err) {
+    const char *text = json_string_value(item);
+    struct qg_err problem = {0};
+    if (qg_assign_resolve(job, "devices", text, &problem))
+        return qg_value_append_take(refs, json_incref(item), err);
+    /* what looks like an address was meant to be one */
+    bool word = problem.kind == QG_ERR_INVALID && !strchr(text, '.');
+    const json_t *card = word ? qg_cards_pick(cards, text, force, err) : NULL;
+    if (!word && err && err->kind == QG_ERR_NONE)
+        *err = problem;
+    QG_AUTO(json) json_t *all = card ? qg_card_refs(card, err) : NULL;
+    return !all ? -1 : json_array_extend(refs, all) < 0 ? qg_err_oom(err) : 0;
+}
+
 static json_t *refs_of_list(struct qg_job *job, struct qg_block *block, const json_t *cards,
                             bool force, struct qg_err *err) {
-    QG_AUTO(json) json_t *refs = qg_assign_refs(&block->body, "devices", err);
+    QG_AUTO(json) json_t *texts = qg_assign_refs(&block->body, "devices", err);
+    QG_AUTO(json) json_t *refs = texts ? qg_value_array(err) : NULL;
+    size_t i;
+    json_t *card, *text;
+    json_array_foreach(texts, i, text) {
+        if (!refs || add_refs(job, cards, text, force, refs, err) < 0)
+            return NULL;
+    }
     QG_AUTO(json)
     json_t *listed = refs ? qg_listed(qg_run_pci(job->run, false, err), refs, err) : NULL;
-    size_t i;
-    json_t *card;
     if (!listed)
         return NULL;
     json_array_foreach(qg_value_mutable(cards), i, card) {

@@ -5,10 +5,10 @@
 
 #include "qvm/action.h"
 
-/* Body: {devices, exact, permissive, strict_reset, force}, all optional. devices is a list, taken
- * as it is but for dom0's display, or one of the words of qg_cards_pick, which has to be a card
- * that can be given away; default `auto`. Ends a creation that goes on: the first assignment comes
- * behind it. */
+/* Body: {devices, exact, permissive, strict_reset, force}, all optional. devices is a list of
+ * devices, taken as they are but for dom0's display and bridges, and of words of qg_cards_pick, or
+ * one such word, which has to be a card that can be given away; default `auto`. Ends a creation
+ * that goes on: the first assignment comes behind it. */
 extern const struct qg_action qg_action_card;
 
 #endif

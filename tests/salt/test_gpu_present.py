@@ -373,3 +373,35 @@ def test_a_list_is_looked_at(machine, minion_for):
     part = minion.one("qvm_gpu.present", "gpu", {"devices": ["01:00.0"], "force": True}, test=True)
     assert part["result"] is None
     assert "not all functions are listed, dom0 keeps: 0000:01:00.1" in part["comment"]
+
+
+@pytest.mark.parametrize(
+    ("name", "devices", "words"),
+    [
+        ("integrated", ["10de:2504"], None),
+        ("integrated", ["nvidia", "01:00.1"], None),
+        ("integrated", ["GA106", "00:14.0"], None),
+        ("integrated", ["*:0x10de:0x2504::p030000"], None),
+        ("integrated", ["auto"], None),
+        ("two-alike", ["10de:2504"], "several cards fit"),
+        ("integrated", ["voodoo"], "no graphics card fits"),
+        ("integrated", ["8086:4680"], "dom0's display"),
+        ("integrated", ["0a:00.0"], "0a:00.0"),
+    ],
+)
+def test_a_word_in_a_list_means_the_same_everywhere(machine, minion_for, name, devices, words):
+    sandbox = machine(name)
+    minion = minion_for(sandbox)
+    body = {"devices": devices}
+    ready = minion.one("qvm_gpu.ready", "gpu", body)
+    present = minion.one("qvm_gpu.present", "gpu", body)
+    assert (present["result"] is False) == (ready["result"] is False) == bool(words), present
+    if words:
+        assert words in present["comment"], present
+        assert words in ready["comment"], ready
+        assert sandbox.writing_calls() == []
+        return
+    ports = present["changes"]["qvm.prefs"]["pcidevs"]["new"]
+    card = PORTS[:1] if devices[0].startswith("*") else PORTS
+    assert sorted(ports) == sorted(card + ["00_14.0"] * ("00:14.0" in devices))
+    assert minion.one("qvm_gpu.present", "gpu", body)["changes"] == {}
