@@ -86,6 +86,11 @@ static bool parse_line(const json_t *device, struct line *line) {
     return true;
 }
 
+bool qg_pci_is_bridge(const json_t *device) {
+    struct line line;
+    return parse_line(device, &line) && line.class_code >> 16 == QG_PCI_CLASS_BRIDGE;
+}
+
 static bool is_display(uint64_t class_code) {
     return class_code >> 16 == QG_PCI_CLASS_DISPLAY;
 }

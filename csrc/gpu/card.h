@@ -51,6 +51,9 @@ json_t *qg_card_refs(const json_t *card, struct qg_err *err) QG_MUST_CHECK;
  * on failure. */
 char *qg_card_describe(const json_t *card, struct qg_err *err) QG_MUST_CHECK;
 
+/* True for a line of Available that is a bridge: what is behind one goes to a qube, not itself. */
+bool qg_pci_is_bridge(const json_t *device);
+
 /* What a class code (24 bits) is, for people: `display`, `3D`, `audio`, `USB`, ...; static. */
 const char *qg_pci_kind(uint32_t class_code);
 

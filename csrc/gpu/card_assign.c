@@ -90,7 +90,13 @@ static int add_refs(struct qg_job *job, const json_t *cards, json_t *item, bool 
                     struct qg_err *err) {
     const char *text = json_string_value(item);
     struct qg_err problem = {0};
-    if (qg_assign_resolve(job, "devices", text, &problem))
+    const json_t *device = qg_assign_resolve(job, "devices", text, &problem);
+    if (device && qg_pci_is_bridge(device))
+        return qg_err_set(err, QG_ERR_INVALID,
+                          "devices: %s is a bridge, which dom0 keeps: list what is behind it, or "
+                          "say auto",
+                          text);
+    if (device)
         return qg_value_append_take(refs, json_incref(item), err);
     /* what looks like an address was meant to be one */
     bool word = problem.kind == QG_ERR_INVALID && !strchr(text, '.');

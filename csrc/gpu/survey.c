@@ -188,7 +188,7 @@ static bool is_companion(const struct qg_survey *survey, const char *text) {
                 return false;
         }
     }
-    return device != NULL;
+    return device && !qg_pci_is_bridge(device);
 }
 
 /* The card of a list of devices: all of one. */

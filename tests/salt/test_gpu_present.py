@@ -405,3 +405,20 @@ def test_a_word_in_a_list_means_the_same_everywhere(machine, minion_for, name, d
     card = PORTS[:1] if devices[0].startswith("*") else PORTS
     assert sorted(ports) == sorted(card + ["00_14.0"] * ("00:14.0" in devices))
     assert minion.one("qvm_gpu.present", "gpu", body)["changes"] == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "bridge"), [("two-bridges", "01:00.0"), ("integrated", "00:00.0")]
+)
+def test_no_bridge_is_given_away(machine, minion_for, name, bridge):
+    sandbox = machine(name)
+    minion = minion_for(sandbox)
+    card = "03:00.0" if name == "two-bridges" else "01:00.0"
+    for test in (True, False):
+        state = minion.one("qvm_gpu.present", "gpu", {"devices": [card, bridge]}, test=test)
+        assert (state["result"], state["changes"]) == (False, {})
+        assert f"{bridge} is a bridge, which dom0 keeps" in state["comment"]
+    for function in ("ready", "attached"):
+        state = minion.one(f"qvm_gpu.{function}", "work", {"devices": [card, bridge]})
+        assert state["result"] is False
+    assert sandbox.writing_calls() == []
