@@ -44,7 +44,7 @@ static int size_now(const struct qg_job *job, const char *key, const char *volum
 static int plan_volume(struct qg_job *job, struct qg_block *block, const char *key,
                        const char *volume, int64_t wanted, struct qg_err *err) {
     int64_t now;
-    char bytes[24];
+    char bytes[24], before[24] = "unknown";
     if (size_now(job, key, volume, &now, err) < 0)
         return -1;
     if (now == wanted)
@@ -55,8 +55,10 @@ static int plan_volume(struct qg_job *job, struct qg_block *block, const char *k
                           "only grow (a size may have a unit: 20GiB)",
                           key, (long long)wanted, (long long)now, volume, job->name);
     snprintf(bytes, sizeof(bytes), "%lld", (long long)wanted);
+    if (now >= 0)
+        snprintf(before, sizeof(before), "%lld", (long long)now);
     QG_AUTO(json) json_t *old = now < 0 ? json_null() : qg_value_int((long long)now, err);
-    if (!old || qg_block_say(block, err, "%-19s: %lld -> %s", key, (long long)now, bytes) < 0)
+    if (!old || qg_block_say(block, err, "%-19s: %s -> %s", key, before, bytes) < 0)
         return -1;
     return qg_job_step_take(job, block, QG_STEP_VOLUME_RESIZE, volume, bytes, NULL, volume,
                             QG_STEAL(old), qg_value_int((long long)wanted, err), err);

@@ -195,6 +195,15 @@ def test_a_smaller_size_on_a_qube_that_is_there(sandbox, minion):
     assert sandbox.writing_calls() == []
 
 
+def test_a_size_that_a_dry_run_cannot_know(sandbox, minion):
+    """The template may come from elsewhere."""
+    body = {"template": "fedora-50-xfce", "root_size": "20GiB"}
+    state = minion.one("qvm_gpu.present", "gpu", body, test=True)
+    assert state["result"] is None, state
+    assert f"root_size          : unknown -> {20 * GIB}" in state["comment"], state
+    assert state["changes"]["qvm.volumes"]["root"] == {"old": None, "new": 20 * GIB}
+
+
 # -- the order of the steps
 
 
