@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { SIZE_LEAST = 1 << 20 }; /* what is less was meant with a unit */
+
 static const struct {
     const char *key, *volume;
 } sizes[] = {{"root_size", "root"}, {"private_size", "private"}};
@@ -49,11 +51,13 @@ static int plan_volume(struct qg_job *job, struct qg_block *block, const char *k
         return -1;
     if (now == wanted)
         return qg_block_say(block, err, "[SKIP] %-19s: %lld", key, (long long)now);
-    if (now > wanted)
+    if (now > wanted && wanted < SIZE_LEAST)
         return qg_err_set(err, QG_ERR_INVALID,
-                          "%s: %lld bytes are fewer than the %lld that %s of %s has, and volumes "
-                          "only grow (a size may have a unit: 20GiB)",
-                          key, (long long)wanted, (long long)now, volume, job->name);
+                          "%s: %lld bytes are meant to be more (a size may have a unit: 20GiB)",
+                          key, (long long)wanted);
+    if (now > wanted)
+        return qg_block_say(block, err, "[SKIP] %-19s: %lld, more than the %lld asked for", key,
+                            (long long)now, (long long)wanted);
     snprintf(bytes, sizeof(bytes), "%lld", (long long)wanted);
     if (now >= 0)
         snprintf(before, sizeof(before), "%lld", (long long)now);

@@ -5,8 +5,8 @@
 
 #include "qvm/action.h"
 
-/* Body: {root_size, private_size}, both optional (size.h). Volumes only grow: a smaller size is
- * QG_ERR_INVALID. */
+/* Body: {root_size, private_size}, both optional (size.h). Volumes only grow: a larger one is as it
+ * should be. */
 extern const struct qg_action qg_action_volumes;
 
 #endif

@@ -29,17 +29,16 @@ def present(name, **kwargs):
     to be cloned with both its volumes. label, mem (MiB), vcpus, netvm, autostart: properties.
     prefs: mapping of any others. features: mapping. services: list of those to be on, or a mapping
     to true, false or null. tags: list. menu_items: the programs of the menu, a text or a list.
-    root_size, private_size: at least so large, in bytes or as ``20GiB``; volumes only grow.
+    root_size, private_size: at least so large, in bytes or as ``20GiB``; larger ones stay so.
 
     devices: ``auto``, which is the one NVIDIA card that can be given away, with all its functions;
-    or a vendor, model, address, port or identity; or a list of addresses, which is taken as it is.
+    or a vendor, model, address, port or identity; or a list of these, addresses taken as they are.
     exact: take other devices away. permissive, strict_reset: options of the assignments. force: a
     card all the same that is dom0's display or shares its IOMMU group.
 
     The devices come last. When a step before them fails, a qube that this run made is removed
     again; what fails later is reported, and the next run goes on from there. Class and template of
-    a qube that is there cannot change, and a volume cannot shrink: an error before anything is
-    written.
+    a qube that is there cannot change: an error before anything is written.
 
     .. code-block:: yaml
 
