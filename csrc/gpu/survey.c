@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "qubes/client.h"
 #include "qubes/device.h"
+#include "qvm/body.h"
 #include "wire/lines.h"
 
 #include <string.h>
@@ -251,12 +252,8 @@ bool qg_survey_is_local(const json_t *card) {
 }
 
 int qg_args_bool(const json_t *args, const char *key, bool *out, struct qg_err *err) {
-    const json_t *value = json_object_get(args, key);
-    *out = json_is_true(value);
-    if (!value || json_is_null(value) || json_is_boolean(value))
-        return 0;
-    return qg_err_set(err, QG_ERR_INVALID, "%s: true or false is expected, not a %s", key,
-                      qg_value_type_name(value));
+    *out = false;
+    return qg_body_bool_of(key, json_object_get(args, key), out, err);
 }
 
 int qg_args_check(const json_t *args, const char *function, const char *const *keys,

@@ -158,8 +158,10 @@ int qg_body_bool(struct qg_body *body, const char *key, bool fallback, bool *out
                  struct qg_err *err) {
     const json_t *value;
     *out = fallback;
-    if (qg_body_find(body, key, &value, err) < 0)
-        return -1;
+    return qg_body_find(body, key, &value, err) < 0 ? -1 : qg_body_bool_of(key, value, out, err);
+}
+
+int qg_body_bool_of(const char *key, const json_t *value, bool *out, struct qg_err *err) {
     if (!value || json_is_null(value))
         return 0;
     const char *text = json_string_value(value);

@@ -41,6 +41,9 @@ char *qg_body_text(struct qg_body *body, const char *key, struct qg_err *err) QG
 int qg_body_bool(struct qg_body *body, const char *key, bool fallback, bool *out,
                  struct qg_err *err);
 
+/* The same of a value; *out stays as it is where there is none or null. */
+int qg_body_bool_of(const char *key, const json_t *value, bool *out, struct qg_err *err);
+
 /* A key with a whole number (text of one too), fallback where it is not there. 0/-1. */
 int qg_body_int(struct qg_body *body, const char *key, long long fallback, long long *out,
                 struct qg_err *err);

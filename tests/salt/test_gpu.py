@@ -585,6 +585,26 @@ def test_a_qube_that_was_set_to_pvh_is_given_no_card(quick, sandbox, function, b
     assert state["result"] is (None if test else True), state
 
 
+FORCES = [("true", True), ("True", True), (1, True), ("false", False), (0, False), (None, False),
+          ("perhaps", "true or false"), ([True], "true or false")]  # fmt: skip
+
+
+@pytest.mark.parametrize("function", ["attached", "ready", "present"])
+def test_force_is_read_alike(machine, minion_for, function):
+    """The card is dom0's display: only force gives it away."""
+    minion = minion_for(machine("one-card"))
+    name = "gpu" if function == "present" else "work"
+    for force, result in FORCES:
+        body = {"devices": "10de:2504", "force": force}
+        state = minion.one(f"qvm_gpu.{function}", name, body, test=True)
+        if isinstance(result, str):
+            assert state["result"] is False and result in state["comment"], state
+        elif function == "ready":
+            assert ("[warn] display" in state["comment"]) is result, state
+        else:
+            assert (state["result"] is None) is result, state
+
+
 def test_absent(machine, minion_for):
     sandbox = machine("integrated")
     minion = minion_for(sandbox)
