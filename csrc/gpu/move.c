@@ -29,7 +29,7 @@ int qg_gpu_absent(struct qg_run *run, const json_t *args, struct qg_report *repo
     const struct qg_request_action absent = {.action = &qg_action_absent};
     if (!name || qg_args_check(args, "absent", keys, err) < 0)
         return -1;
-    return qg_job_run(run, name, &absent, 1, false, report, err);
+    return qg_args_blame("absent", qg_job_run(run, name, &absent, 1, false, report, err), err);
 }
 
 /* True where the assignment is one of the card's functions. */
@@ -152,7 +152,7 @@ static int assign(struct qg_run *run, const json_t *card, const char *name,
     if (!body || qg_value_set_take(body, "pcidevs", qg_card_refs(card, err), err) < 0)
         return -1;
     const struct qg_request_action prefs = {.action = &qg_action_prefs, .body = body};
-    return qg_job_run(run, name, &prefs, 1, false, report, err);
+    return qg_args_blame("attached", qg_job_run(run, name, &prefs, 1, false, report, err), err);
 }
 
 /* The qube is there, now, or in a dry run by an earlier state, and can be given the card. */

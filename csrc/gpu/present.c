@@ -257,5 +257,5 @@ int qg_gpu_present(struct qg_run *run, const json_t *args, struct qg_report *rep
     for (size_t i = 0; i < QG_ARRAY_LEN(all); i++)
         if (all[i].body)
             wanted[count++] = all[i];
-    return qg_job_run(run, name, wanted, count, false, report, err);
+    return qg_args_blame("present", qg_job_run(run, name, wanted, count, false, report, err), err);
 }

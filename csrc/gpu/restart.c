@@ -85,5 +85,5 @@ int qg_gpu_restarted(struct qg_run *run, const json_t *args, struct qg_report *r
     if (!name || strcmp(name, "dom0") == 0)
         return qg_err_set(err, QG_ERR_INVALID, "name: a qube's name is expected%s",
                           name ? ", not dom0: reboot that yourself" : "");
-    return qg_job_run(run, name, &restart, 1, false, report, err);
+    return qg_args_blame("restarted", qg_job_run(run, name, &restart, 1, false, report, err), err);
 }

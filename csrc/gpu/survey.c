@@ -7,6 +7,7 @@
 #include "qvm/body.h"
 #include "wire/lines.h"
 
+#include <stdio.h>
 #include <string.h>
 
 void qg_survey_fini(struct qg_survey *survey) {
@@ -254,6 +255,12 @@ bool qg_survey_is_local(const json_t *card) {
 int qg_args_bool(const json_t *args, const char *key, bool *out, struct qg_err *err) {
     *out = false;
     return qg_body_bool_of(key, json_object_get(args, key), out, err);
+}
+
+int qg_args_blame(const char *function, int status, struct qg_err *err) {
+    if (status < 0 && err && qg_text_starts(err->where, "qvm."))
+        snprintf(err->where, sizeof(err->where), "qvm_gpu.%s", function);
+    return status;
 }
 
 int qg_args_check(const json_t *args, const char *function, const char *const *keys,

@@ -51,6 +51,10 @@ bool qg_survey_is_local(const json_t *card);
 /* The bool under a key of args, false where it is not there; another value is QG_ERR_INVALID. */
 int qg_args_bool(const json_t *args, const char *key, bool *out, struct qg_err *err);
 
+/* Names the function in the failure of an action that it is made of and the user did not write.
+ * Returns status. */
+int qg_args_blame(const char *function, int status, struct qg_err *err);
+
 /* Refuses arguments that are not among keys (NULL-terminated), naming the nearest. Salt's own begin
  * with two underscores. */
 int qg_args_check(const json_t *args, const char *function, const char *const *keys,

@@ -614,6 +614,16 @@ def test_absent(machine, minion_for):
     assert minion.one("qvm_gpu.absent", "work", test=True)["result"] is True
 
 
+@pytest.mark.parametrize(
+    ("function", "name", "body"),
+    [("absent", "dom0", {}), ("restarted", "work", {"timeout": "soon"})],
+)
+def test_errors_name_the_state_that_was_written(quick, sandbox, function, name, body):
+    state = quick.one(f"qvm_gpu.{function}", name, body)
+    assert state["result"] is False and state["comment"].startswith(f"qvm_gpu.{function}: "), state
+    assert sandbox.writing_calls() == []
+
+
 def test_plan_writes_nothing(sandbox):
     got = ask(sandbox, "plan", {"state": "attached", "name": "work"})
     assert got["result"] is None

@@ -181,6 +181,7 @@ def test_a_mistake_is_named_before_any_write(sandbox, minion, body, words):
         assert state["changes"] == {}
         for word in words:
             assert word in state["comment"], state["comment"]
+        assert "qvm." not in state["comment"]  # the states that it is made of
         assert "gpu" not in qubes(sandbox)
         assert sandbox.writing_calls() == []
 
