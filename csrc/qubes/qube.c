@@ -65,6 +65,11 @@ const char *qg_qube_class(const struct qg_qube *qube) {
     return qg_properties_value(&qube->properties, "klass");
 }
 
+bool qg_qube_is_on(const struct qg_qube *qube, const char *property) {
+    return qg_property_equal("", QG_PROPERTY_BOOL, qg_properties_value(&qube->properties, property),
+                             "True");
+}
+
 const char *qg_qube_feature(const struct qg_qube *qube, const char *name) {
     return json_string_value(json_object_get(qube->features, name));
 }

@@ -34,6 +34,9 @@ int qg_qube_copy(const struct qg_qube *from, struct qg_qube *to, struct qg_err *
 /* The class (AppVM…), "" where not known; borrowed. */
 const char *qg_qube_class(const struct qg_qube *qube);
 
+/* True where that property is on. */
+bool qg_qube_is_on(const struct qg_qube *qube, const char *property);
+
 /* The feature's text, NULL where it is missing or not known; borrowed. */
 const char *qg_qube_feature(const struct qg_qube *qube, const char *name);
 

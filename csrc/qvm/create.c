@@ -397,13 +397,31 @@ static int observe_source(struct making *making, struct qg_err *err) {
         return qg_qube_init(&making->source, job->name, err);
     if (qg_run_observe(job->run, what->source, &want, false, job->test, &making->source, err) < 0)
         return -1;
-    if (making->source.exists)
-        return 0;
+    if (making->source.exists) /* a clone is of its source's class */
+        return what->with_private
+                   ? 0
+                   : qg_create_check_base("template", what->klass, &making->source, err);
     if (!job->test)
         return qg_err_set(err, QG_ERR_INVALID, "%s: qube %s does not exist",
                           what->with_private ? "source" : "template", what->source);
     return qg_job_warn(job, err, "%s %s does not exist, and no state before this one makes it.",
                        what->with_private ? "Source" : "Template", what->source);
+}
+
+int qg_create_check_base(const char *key, const char *klass, const struct qg_qube *base,
+                         struct qg_err *err) {
+    const char *is = qg_qube_class(base), *needs = NULL;
+    if (strcmp(klass, "DispVM") == 0) {
+        if (!qg_qube_is_on(base, "template_for_dispvms"))
+            needs = "an AppVM with template_for_dispvms";
+    } else if (strcmp(is, "TemplateVM") != 0 &&
+               (strcmp(klass, "AppVM") == 0 || strcmp(is, "StandaloneVM") != 0)) {
+        needs = strcmp(klass, "AppVM") == 0 ? "a TemplateVM" : "a TemplateVM or StandaloneVM";
+    }
+    return needs && *is
+               ? qg_err_set(err, QG_ERR_INVALID, "%s: %s is of class %s, and class %s needs %s",
+                            key, base->name, is, klass, needs)
+               : 0;
 }
 
 static int check_class(const struct qg_creation *what, struct qg_err *err) {

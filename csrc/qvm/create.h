@@ -25,6 +25,11 @@ struct qg_creation {
 int qg_create_plan(struct qg_job *job, struct qg_block *block, const struct qg_creation *creation,
                    struct qg_err *err);
 
+/* Fails where qubesd makes no qube of this class from that one, whose properties are known; key
+ * names it in the error. */
+int qg_create_check_base(const char *key, const char *klass, const struct qg_qube *base,
+                         struct qg_err *err);
+
 /* A qube of this class as qubesd makes it, for planning what follows. Owned by the caller; NULL on
  * failure. */
 struct qg_qube *qg_create_model(const char *name, const char *klass, const char *label,

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What qubesd would refuse is said by a dry run, and by a real run before it writes anything."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import yaml
+from rig import three_runs
+
+
+def sls(*states):
+    """States as (function, name, body) in this order."""
+    return yaml.safe_dump(
+        {
+            f"t{number}": {function: [{"name": name}, *({key: body[key]} for key in body)]}
+            for number, (function, name, body) in enumerate(states)
+        },
+        sort_keys=False,
+    )
+
+
+def refused(quick, sandbox, function, name, body, *words):
+    """Dry and real: False, with these words, and nothing is written."""
+    for test in (True, False):
+        state = quick.one(function, name, body, test=test)
+        assert state["result"] is False and state["changes"] == {}, (test, state)
+        for word in words:
+            assert word in state["comment"], (test, state["comment"])
+    assert not sandbox.writing_calls()
+
+
+def asked(sandbox, method):
+    """The calls of one method."""
+    return [call for call in sandbox.log() if call.method == method]
+
+
+# -- what a qube is made from
+
+
+@pytest.mark.parametrize(
+    ("function", "body", "words"),
+    [
+        (
+            "qvm.present",
+            {"template": "work"},
+            ["template: work is of class AppVM", "needs a TemplateVM"],
+        ),
+        (
+            "qvm.present",
+            {"template": "work", "class": "DispVM"},
+            ["template: work is of class AppVM", "template_for_dispvms"],
+        ),
+        (
+            "qvm.present",
+            {"template": "fedora-41-xfce", "class": "DispVM"},
+            ["template: fedora-41-xfce is of class TemplateVM", "template_for_dispvms"],
+        ),
+        (
+            "qvm.present",
+            {"template": "work", "class": "StandaloneVM"},
+            ["template: work is of class AppVM", "a TemplateVM or StandaloneVM"],
+        ),
+        ("qvm.present", {"template": "dom0"}, ["template: dom0 is of class AdminVM"]),
+        (
+            "qvm.present",
+            {"template": "work", "flags": ["hvm-template"]},
+            ["work is of class AppVM"],
+        ),
+        (
+            "qvm_gpu.present",
+            {"template": "work"},
+            ["template: work is of class AppVM, and class StandaloneVM"],
+        ),
+    ],
+)
+def test_a_template_of_another_class(quick, sandbox, function, body, words):
+    refused(quick, sandbox, function, "new", {"label": "red", **body}, *words)
+
+
+def test_what_qubesd_makes_is_not_refused(quick, sandbox):
+    """Each class from each that it can be made from, also from those that a dry run would make."""
+    red = {"label": "red"}
+    three_runs(
+        quick,
+        sandbox,
+        sls(
+            ("qvm.present", "own", {**red, "class": "StandaloneVM", "template": "debian-12-xfce"}),
+            ("qvm.present", "own2", {**red, "class": "StandaloneVM", "template": "own"}),
+            ("qvm.present", "tpl", {**red, "class": "TemplateVM", "template": "own2"}),
+            ("qvm.present", "bare", {**red, "class": "StandaloneVM"}),
+            ("qvm.present", "dvm", {**red, "template": "tpl"}),
+            ("qvm.prefs", "dvm", {"template-for-dispvms": "yes"}),
+            ("qvm.present", "disp", {**red, "class": "DispVM", "template": "dvm"}),
+            ("qvm.clone", "work2", {"source": "work"}),
+            ("qvm.clone", "dvm2", {"source": "dvm"}),
+            ("qvm.present", "disp2", {**red, "class": "DispVM", "template": "dvm2"}),
+        ),
+    )
+
+
+def test_a_dry_run_knows_what_it_would_have_made(quick, sandbox):
+    states = quick.high(
+        sls(
+            ("qvm.present", "app", {"label": "red"}),
+            ("qvm.present", "disp", {"label": "red", "class": "DispVM", "template": "app"}),
+            ("qvm.present", "app2", {"label": "red", "template": "app"}),
+        ),
+        test=True,
+    )
+    assert [state["result"] for state in states] == [None, False, False]
+    assert all("template: app is of class AppVM" in state["comment"] for state in states[1:])
