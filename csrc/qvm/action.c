@@ -2,6 +2,7 @@
 #include "qvm/action.h"
 
 #include "base/text.h"
+#include "wire/lines.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -128,6 +129,38 @@ int qg_job_observe_more(struct qg_job *job, const struct qg_want *want, struct q
         if (job->plan.steps[i].kind == QG_STEP_CREATE)
             return 0;
     return qg_run_observe_more(job->run, &job->qube, want, job->test, err);
+}
+
+int qg_may_stay_unknown(const struct qg_err *problem, struct qg_err *err) {
+    if (problem->kind == QG_ERR_QUBESD || problem->kind == QG_ERR_REFUSED)
+        return 0;
+    if (err && err->kind == QG_ERR_NONE)
+        *err = *problem;
+    return -1;
+}
+
+int qg_job_check_label(struct qg_job *job, const char *label, struct qg_err *err) {
+    if (qg_label_is_usual(label))
+        return 0;
+    struct qg_call call = {.request = {.method = "admin.label.List", .dest = "dom0"}};
+    struct qg_err problem = {0};
+    int status = qg_client_call(qg_run_client(job->run), &call, &problem);
+    QG_AUTO(json)
+    json_t *labels = status == 0 ? qg_lines_names(call.data, call.data_length, &problem) : NULL;
+    qg_call_fini(&call);
+    if (!labels)
+        return qg_may_stay_unknown(&problem, err);
+    QG_AUTO(buf) struct qg_buf known = {0};
+    size_t i;
+    json_t *name;
+    json_array_foreach(labels, i, name) {
+        if (strcmp(json_string_value(name), label) == 0)
+            return 0;
+        if (qg_buf_printf(&known, err, "%s%s", i ? ", " : "", json_string_value(name)) < 0)
+            return -1;
+    }
+    return qg_err_set(err, QG_ERR_INVALID, "label: %s: there is none, use one of %s", label,
+                      qg_buf_text(&known));
 }
 
 int qg_job_step_take(struct qg_job *job, struct qg_block *block, enum qg_step_kind kind,

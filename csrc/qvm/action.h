@@ -110,6 +110,14 @@ int qg_job_must_exist(struct qg_job *job, struct qg_block *block, bool *exists, 
  * not know it yet, and what it has is in the plan. */
 int qg_job_observe_more(struct qg_job *job, const struct qg_want *want, struct qg_err *err);
 
+/* For a question that is asked just to fail early: qubesd's refusal to answer is of no matter, the
+ * write finds out. Then 0, else -1 with err set. */
+int qg_may_stay_unknown(const struct qg_err *problem, struct qg_err *err);
+
+/* Fails where qubesd has no such label. Only for one that not every Qubes has it is asked, and what
+ * it does not tell is left to the write. */
+int qg_job_check_label(struct qg_job *job, const char *label, struct qg_err *err);
+
 /* Adds a step of this block, with the change `qvm.ACTION` > key > old, new (consumed; key NULL: no
  * change). */
 int qg_job_step_take(struct qg_job *job, struct qg_block *block, enum qg_step_kind kind,

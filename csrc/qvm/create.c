@@ -453,6 +453,8 @@ int qg_create_plan(struct qg_job *job, struct qg_block *block, const struct qg_c
             "purple, black)");
     if (qg_name_check_argument("label", what.label, err) < 0 || strchr(what.label, '+'))
         return qg_err_set(err, QG_ERR_INVALID, "label: '%s' is no label", what.label);
+    if (strcmp(what.label, source_label) != 0 && qg_job_check_label(job, what.label, err) < 0)
+        return -1;
     if (qg_block_say(block, err, "%s %s %s%s%s, label %s", job->test ? "Would create" : "Created",
                      what.klass, job->name,
                      what.source ? (what.clone ? " as a clone of " : " based on ") : "",

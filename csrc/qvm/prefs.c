@@ -252,6 +252,15 @@ static bool is_as_wanted(const struct setting *setting) {
            qg_property_equal(property->name, property->type, property->value, setting->value);
 }
 
+/* What can be known of a new value before it is written. */
+static int check_new(struct qg_job *job, const struct setting *setting, struct qg_err *err) {
+    const char *value = setting->value;
+    int64_t index;
+    return value && setting->property->type == QG_PROPERTY_LABEL && !qg_text_to_int(value, &index)
+               ? qg_job_check_label(job, value, err)
+               : 0;
+}
+
 /* Plans one property, or says that it is as it should be. */
 static int plan_setting(struct qg_job *job, struct qg_block *block, const struct setting *setting,
                         struct qg_err *err) {
@@ -260,7 +269,7 @@ static int plan_setting(struct qg_job *job, struct qg_block *block, const struct
         return qg_block_skip(block, property->name,
                              property->is_default ? QG_DEFAULT_WORD : property->value, err);
     QG_AUTO(json) json_t *old = qg_value_shown(property, err);
-    if (!old)
+    if (!old || check_new(job, setting, err) < 0)
         return -1;
     json_t *new = setting->value ? qg_value_of_property(property->type, setting->value, err)
                                  : qg_value_text(QG_DEFAULT_WORD, err);

@@ -202,6 +202,13 @@ static int bool_value(const char *text) {
     return -1;
 }
 
+bool qg_label_is_usual(const char *text) {
+    for (size_t i = 1; i < QG_ARRAY_LEN(label_names); i++)
+        if (strcmp(text, label_names[i]) == 0)
+            return true;
+    return false;
+}
+
 static const char *label_value(const char *text) {
     int64_t index;
     bool known =

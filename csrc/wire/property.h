@@ -56,6 +56,9 @@ int qg_properties_copy(const struct qg_properties *from, struct qg_properties *t
  * for bool, `HVM` = `hvm` for virt_mode, the label's index = its name. */
 bool qg_property_equal(const char *name, enum qg_property_type type, const char *a, const char *b);
 
+/* True for a label that every Qubes has: qubesd does not let go of it. */
+bool qg_label_is_usual(const char *text);
+
 /* The word in GetAll's lines. Static. */
 const char *qg_property_type_name(enum qg_property_type type);
 

@@ -111,3 +111,42 @@ def test_a_dry_run_knows_what_it_would_have_made(quick, sandbox):
     )
     assert [state["result"] for state in states] == [None, False, False]
     assert all("template: app is of class AppVM" in state["comment"] for state in states[1:])
+
+
+# -- labels
+
+
+@pytest.mark.parametrize("label", ["pink", "Red", 99])
+@pytest.mark.parametrize(
+    ("function", "name"),
+    [("qvm.present", "new"), ("qvm_gpu.present", "new"), ("qvm.prefs", "work")],
+)
+def test_a_label_that_there_is_not(quick, sandbox, function, name, label):
+    if (function, label) == ("qvm.prefs", 99):
+        return  # an index, which qubesd alone can tell
+    body = {} if function == "qvm.prefs" else {"template": "fedora-41-xfce"}
+    words = [f"label: {label}: there is none", "red, orange, yellow", "black"]
+    refused(quick, sandbox, function, name, {"label": label, **body}, *words)
+    assert len(asked(sandbox, "admin.label.List")) == 2  # once in a run
+
+
+def test_a_label_of_this_computers_own(quick, sandbox):
+    """It is asked about where it is news; one that every Qubes has never is."""
+    sandbox.ok("admin.label.Create+pink", "dom0", "0xff8080")
+    three_runs(quick, sandbox, sls(("qvm.present", "new", {"label": "pink"})))
+    sandbox.clear_log()
+    quick.one("qvm.prefs", "new", {"label": "pink"})
+    assert quick.one("qvm.clone", "copy", {"source": "new"})["result"] is True
+    quick.one("qvm.prefs", "new", {"label": "gray"})
+    assert not asked(sandbox, "admin.label.List")
+    assert quick.one("qvm.prefs", "new", {"label": "pink"})["result"] is True
+    assert len(asked(sandbox, "admin.label.List")) == 1
+
+
+def test_a_policy_that_keeps_labels_to_itself(quick, sandbox):
+    """Then the write tells."""
+    sandbox.ok("admin.label.Create+pink", "dom0", "0xff8080")
+    sandbox.faults(
+        [{"kind": "error", "match": "admin.label.List", "type": "PermissionDenied", "times": 0}]
+    )
+    assert quick.one("qvm.present", "new", {"label": "pink"})["result"] is True
