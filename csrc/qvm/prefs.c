@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "qubes/device.h"
 #include "qvm/assign.h"
+#include "qvm/create.h"
 #include "qvm/value.h"
 
 #include <stdlib.h>
@@ -252,11 +253,47 @@ static bool is_as_wanted(const struct setting *setting) {
            qg_property_equal(property->name, property->type, property->value, setting->value);
 }
 
+/* Whether there is what the property is to name, and whether it can be that: qubesd says so only at
+ * the write. */
+static int check_target(struct qg_job *job, const struct setting *setting, struct qg_err *err) {
+    const char *name = setting->property->name, *value = setting->value;
+    const struct qg_want want = {.properties = true};
+    QG_AUTO(qube) struct qg_qube other = {0};
+    struct qg_err problem = {0};
+    const bool own = strcmp(value, job->name) == 0; /* this very state may be making it */
+    if (!own && qg_run_observe(job->run, value, &want, false, job->test, &other, &problem) < 0)
+        return qg_may_stay_unknown(&problem, err);
+    const struct qg_qube *target = own ? &job->qube : &other;
+    if (!target->exists)
+        return job->test ? qg_job_warn(job, err,
+                                       "%s: %s does not exist, and no state before this one makes "
+                                       "it.",
+                                       setting->key, value)
+                         : qg_err_set(err, QG_ERR_INVALID, "%s: qube %s does not exist",
+                                      setting->key, value);
+    if (strcmp(name, "template") == 0)
+        return qg_create_check_base(setting->key, qg_qube_class(&job->qube), target, err);
+    if (strcmp(name, "netvm") == 0 && !qg_qube_is_on(target, "provides_network"))
+        return qg_err_set(err, QG_ERR_INVALID, "%s: %s provides no network (provides_network)",
+                          setting->key, value);
+    /* an older qubesd takes it all the same */
+    if (job->test && strcmp(name, "default_dispvm") == 0 &&
+        !qg_qube_is_on(target, "template_for_dispvms"))
+        return qg_job_warn(job, err, "%s: %s allows no disposables (template_for_dispvms).",
+                           setting->key, value);
+    return 0;
+}
+
 /* What can be known of a new value before it is written. */
 static int check_new(struct qg_job *job, const struct setting *setting, struct qg_err *err) {
     const char *value = setting->value;
     int64_t index;
-    return value && setting->property->type == QG_PROPERTY_LABEL && !qg_text_to_int(value, &index)
+    if (!value || !*value ||
+        strcmp(value, setting->property->value) == 0) /* as its default has it */
+        return 0;
+    if (setting->property->type == QG_PROPERTY_VM)
+        return check_target(job, setting, err);
+    return setting->property->type == QG_PROPERTY_LABEL && !qg_text_to_int(value, &index)
                ? qg_job_check_label(job, value, err)
                : 0;
 }

@@ -150,3 +150,99 @@ def test_a_policy_that_keeps_labels_to_itself(quick, sandbox):
         [{"kind": "error", "match": "admin.label.List", "type": "PermissionDenied", "times": 0}]
     )
     assert quick.one("qvm.present", "new", {"label": "pink"})["result"] is True
+
+
+# -- qubes that a property names
+
+MISSING = [
+    "netvm", "template", "default_dispvm", "default-dispvm", "guivm", "audiovm", "management_dispvm",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("key", MISSING)
+def test_a_qube_that_there_is_not(quick, sandbox, key):
+    """A dry run cannot know what else makes it: it warns, as for a template."""
+    dry = quick.one("qvm.prefs", "work", {"vcpus": 3, key: "nosuch"}, test=True)
+    assert dry["result"] is None and dry["changes"], dry
+    assert f"{key}: nosuch does not exist, and no state before this one" in dry["comment"]
+    state = quick.one("qvm.prefs", "work", {"vcpus": 3, key: "nosuch"})
+    assert state["result"] is False and state["changes"] == {}, state
+    assert f"{key}: qube nosuch does not exist" in state["comment"]
+    assert not sandbox.writing_calls()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("netvm", "personal", "netvm: personal provides no network (provides_network)"),
+        ("netvm", "dom0", "netvm: dom0 provides no network"),
+        (
+            "template",
+            "personal",
+            "template: personal is of class AppVM, and class AppVM needs a TemplateVM",
+        ),
+    ],
+)
+def test_a_qube_that_cannot_be_it(quick, sandbox, key, value, words):
+    refused(quick, sandbox, "qvm.prefs", "work", {"vcpus": 3, key: value}, words)
+
+
+def test_no_clone_is_made_for_a_netvm_that_there_is_not(quick, sandbox):
+    state = quick.one("qvm_gpu.present", "gpu", {"netvm": "nosuch"})
+    assert state["result"] is False and "netvm: qube nosuch" in state["comment"], state
+    assert not sandbox.writing_calls()
+
+
+def test_a_dry_run_tells_of_a_qube_without_disposables(quick, sandbox):
+    """An older qubesd takes it: the write decides."""
+    dry = quick.one("qvm.prefs", "work", {"default_dispvm": "personal"}, test=True)
+    assert dry["result"] is None
+    assert "default_dispvm: personal allows no disposables (template_for_dispvms)" in dry["comment"]
+    state = quick.one("qvm.prefs", "work", {"default_dispvm": "personal"})
+    assert state["result"] is False and "template_for_dispvms" in state["comment"]
+
+
+def test_states_that_make_each_other_fit(quick, sandbox):
+    """What earlier states and the same state would do counts."""
+    first = three_runs(
+        quick,
+        sandbox,
+        sls(
+            ("qvm.prefs", "personal", {"provides_network": True}),
+            ("qvm.prefs", "work", {"netvm": "personal", "guivm": "dom0", "audiovm": None}),
+            ("qvm.vm", "vpn", {"present": [{"label": "red"}, {"flags": ["net"]}]}),
+            ("qvm.prefs", "default-dvm", {"netvm": "vpn"}),
+            (
+                "qvm.vm", "dvm",
+                {
+                    "present": [{"label": "red"}],
+                    "prefs": [{"default_dispvm": "dvm"}, {"template_for_dispvms": True}],
+                },
+            ),
+            ("qvm.prefs", "sys-firewall", {"default_dispvm": "dvm"}),
+        ),
+    )  # fmt: skip
+    assert all("Note" not in state["comment"] for state in first)
+    assert not any(word in json.dumps(first) for word in ("does not exist", "allows no"))
+
+
+def test_only_a_change_is_asked_about(quick, sandbox):
+    for _ in range(2):
+        sandbox.clear_log()
+        assert quick.one("qvm.prefs", "work", {"netvm": "sys-net"})["result"] is True
+    assert [call.method for call in sandbox.log()] == ["admin.vm.property.GetAll"]
+    # what the default is anyway is there
+    state = quick.one("qvm.prefs", "sys-net", {"guivm": "dom0"}, test=True)
+    assert state["changes"] and len(sandbox.log()) == 2
+
+
+def test_a_policy_that_shows_only_the_qube_itself(quick, sandbox):
+    sandbox.faults(
+        [
+            {
+                "kind": "error", "match": "admin.vm.property.GetAll+ dom0 name sys-net",
+                "type": "PermissionDenied", "times": 0,
+            }
+        ]
+    )  # fmt: skip
+    assert quick.one("qvm.prefs", "work", {"netvm": "sys-net"})["result"] is True
