@@ -227,20 +227,28 @@ static int gather_one(struct qg_job *job, struct qg_block *block, const char *ke
     const struct qg_property *property = qg_properties_find(&job->qube.properties, name);
     if (!property)
         return fail_no_property(job, key, name, err) < 0 ? -1 : warn_unknown(job, key, err);
-    for (size_t i = 0; i < settings->count; i++)
-        if (settings->items[i].property == property)
-            return qg_err_set(err, QG_ERR_INVALID, "%s and %s: two spellings of one property",
-                              settings->items[i].key, key);
     if (settings->count == SETTINGS_MAX)
         return qg_err_set(err, QG_ERR_INVALID, "prefs: more than %d keys", SETTINGS_MAX);
-    struct setting *setting = &settings->items[settings->count];
-    *setting = (struct setting){.key = key, .property = property};
-    if (!qg_value_is_default_word(value)) {
-        setting->value = qg_value_for_property(key, property->type, value, err);
-        if (!setting->value)
-            return -1;
+    QG_AUTO_STR char *text = NULL;
+    if (!qg_value_is_default_word(value) &&
+        !(text = qg_value_for_property(key, property->type, value, err)))
+        return -1;
+    for (size_t i = 0; i < settings->count; i++) {
+        const struct setting *same = &settings->items[i];
+        if (same->property == property)
+            return same->value == text ||
+                           (same->value && text &&
+                            qg_property_equal(name, property->type, same->value, text))
+                       ? 0
+                       : qg_err_set(err, QG_ERR_INVALID,
+                                    "%s and %s: two spellings of one property with different "
+                                    "values",
+                                    same->key, key);
     }
-    setting->rank = rank_of(name, property, setting->value);
+    struct setting *setting = &settings->items[settings->count];
+    *setting =
+        (struct setting){.key = key, .property = property, .rank = rank_of(name, property, text)};
+    setting->value = QG_STEAL(text);
     settings->count++;
     return 0;
 }

@@ -246,3 +246,34 @@ def test_a_policy_that_shows_only_the_qube_itself(quick, sandbox):
         ]
     )  # fmt: skip
     assert quick.one("qvm.prefs", "work", {"netvm": "sys-net"})["result"] is True
+
+
+# -- one key in two spellings
+
+
+def test_two_spellings_of_one_value(quick, sandbox):
+    body = {
+        "provides-network": True, "provides_network": "yes", "mem": 500, "memory": "500",
+        "netvm": None, "set": [{"default-dispvm": "*default*"}, {"default_dispvm": "*default*"}],
+    }  # fmt: skip
+    first = three_runs(quick, sandbox, sls(("qvm.prefs", "work", body)))
+    assert set(first[0]["changes"]["qvm.prefs"]) == {"provides_network", "memory", "netvm"}
+
+
+@pytest.mark.parametrize(
+    ("function", "name", "body"),
+    [
+        ("qvm.prefs", "work", {"provides-network": True, "provides_network": False}),
+        ("qvm.prefs", "work", {"default-dispvm": "*default*", "default_dispvm": ""}),
+        ("qvm_gpu.present", "gpu", {"mem": 4000, "memory": 8000}),
+    ],
+)
+def test_two_spellings_that_differ(quick, sandbox, function, name, body):
+    refused(quick, sandbox, function, name, body, *body, "two spellings", "different")
+
+
+def test_mem_and_memory_of_a_gpu_qube(quick, sandbox):
+    body = {"devices": [], "netvm": "none"}
+    for more in ({"mem": 5000, "memory": "5000"}, {"memory": 5000, "mem": None}, {"mem": 5000}):
+        state = quick.one("qvm_gpu.present", "gpu", {**body, **more}, test=True)
+        assert state["changes"]["qvm.prefs"]["memory"]["new"] == 5000, state
