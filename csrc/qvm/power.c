@@ -28,6 +28,9 @@ static int power_need(struct qg_block *block, struct qg_need *need, struct qg_er
 static int add_power_step(struct qg_job *job, struct qg_block *block, enum qg_step_kind kind,
                           json_t *extra, const char *state, struct qg_err *err) {
     QG_AUTO(json) json_t *owned = extra;
+    if (strcmp(job->name, "dom0") == 0)
+        return qg_err_set(err, QG_ERR_INVALID, "name: dom0 stays %s, it has no other power state",
+                          job->qube.power);
     QG_AUTO(json) json_t *old = qg_value_text(job->qube.power, err);
     QG_AUTO(json) json_t *new = qg_value_text(state, err);
     if (!old || !new ||

@@ -89,6 +89,10 @@ static int plan_tags(struct qg_job *job, struct qg_block *block, const json_t *n
                 return -1;
             continue;
         }
+        if (qg_text_starts(tag, "created-by-"))
+            return qg_err_set(
+                err, QG_ERR_INVALID,
+                "tags: %s: created-by-* tags are qubesd's own, nobody can change them", tag);
         if (qg_block_say(block, err, "%s %s", wanted ? "+" : "-", tag) < 0 ||
             add_step(job, wanted ? QG_STEP_TAG_SET : QG_STEP_TAG_REMOVE, tag, before, err) < 0)
             return -1;

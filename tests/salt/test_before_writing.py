@@ -277,3 +277,30 @@ def test_mem_and_memory_of_a_gpu_qube(quick, sandbox):
     for more in ({"mem": 5000, "memory": "5000"}, {"memory": 5000, "mem": None}, {"mem": 5000}):
         state = quick.one("qvm_gpu.present", "gpu", {**body, **more}, test=True)
         assert state["changes"]["qvm.prefs"]["memory"]["new"] == 5000, state
+
+
+# -- what is nobody's to change
+
+
+@pytest.mark.parametrize("function", ["shutdown", "kill", "pause"])
+def test_dom0_keeps_its_power_state(quick, sandbox, function):
+    refused(quick, sandbox, f"qvm.{function}", "dom0", {}, "name: dom0 stays Running")
+
+
+def test_dom0_runs(quick, sandbox):
+    for function in ("start", "unpause", "running"):
+        assert quick.one(f"qvm.{function}", "dom0")["result"] is True
+
+
+@pytest.mark.parametrize("body", [{"add": ["created-by-foo"]}, {"del": ["created-by-dom0"]}])
+def test_who_made_a_qube_stays(quick, sandbox, body):
+    sandbox.ok("admin.vm.Create.AppVM", "dom0", "name=new label=red")
+    sandbox.clear_log()
+    tag = next(iter(body.values()))[0]
+    refused(quick, sandbox, "qvm.tags", "new", body, f"tags: {tag}: created-by-*")
+
+
+def test_a_tag_of_qubesds_that_is_there(quick, sandbox):
+    body = {"add": ["created-by-dom0"], "del": ["created-by-foo"]}
+    sandbox.ok("admin.vm.Create.AppVM", "dom0", "name=new label=red")
+    assert quick.one("qvm.tags", "new", body)["result"] is True
