@@ -32,6 +32,17 @@ static int do_remove(struct qg_run *run, const struct qg_step *step, struct qg_e
     if (qg_client_do(&run->client, "admin.vm.Remove", NULL, step->qube, NULL, &problem) == 0 ||
         qg_err_is_qubesd(&problem, "QubesVMNotFoundError"))
         return 0;
+    QG_AUTO(buf) struct qg_buf users = {0};
+    struct qg_err unknown = {0};
+    /* qubesd tells by whom in its log alone */
+    if (qg_err_is_qubesd(&problem, "QubesVMInUseError") &&
+        qg_run_users(run, step->qube, false, &users, &unknown) < 0 &&
+        qg_err_pass_oom(err, &unknown) < 0)
+        return -1;
+    if (users.length) {
+        problem.kind = QG_ERR_NONE; /* its type and place stay */
+        qg_err_set(&problem, QG_ERR_QUBESD, "%s is in use: %s", step->qube, users.data);
+    }
     if (err && err->kind == QG_ERR_NONE)
         *err = problem;
     return -1;

@@ -182,6 +182,52 @@ const json_t *qg_run_dry(const struct qg_run *run) {
     return run->dry_index;
 }
 
+/* Adds the properties that name the qube; defaults follow another property, which is listed itself.
+ */
+static int add_users(const struct qg_properties *properties, const char *owner, const char *name,
+                     struct qg_buf *users, struct qg_err *err) {
+    for (size_t i = 0; i < properties->count; i++) {
+        const struct qg_property *item = &properties->items[i];
+        if (item->type == QG_PROPERTY_VM && !item->is_default && strcmp(item->value, name) == 0 &&
+            qg_buf_printf(users, err, "%s%s of %s", users->length ? ", " : "", item->name, owner) <
+                0)
+            return -1;
+    }
+    return 0;
+}
+
+int qg_run_users(struct qg_run *run, const char *name, bool test, struct qg_buf *users,
+                 struct qg_err *err) {
+    const struct qg_want want = {.properties = true};
+    QG_AUTO(properties) struct qg_properties global = {0};
+    QG_AUTO(batch) struct qg_batch batch = {0};
+    QG_AUTO(json) json_t *qubes = NULL;
+    if (qg_batch_add(&batch, "admin.vm.List", NULL, "dom0", err) < 0 ||
+        qg_batch_add(&batch, "admin.property.GetAll", NULL, "dom0", err) < 0 ||
+        qg_batch_run(&batch, 0, &run->client, err) < 0)
+        return -1;
+    const struct qg_call *list = &batch.calls[0], *all = &batch.calls[1];
+    if (!list->data || !all->data) {
+        *err = list->data ? all->err : list->err;
+        return -1;
+    }
+    if (!(qubes = qg_lines_qubes(list->data, list->data_length, err)) ||
+        qg_properties_parse(all->data, all->data_length, &global, err) < 0 ||
+        add_users(&global, "dom0", name, users, err) < 0)
+        return -1;
+    size_t i;
+    json_t *item;
+    json_array_foreach(qubes, i, item) {
+        QG_AUTO(qube) struct qg_qube qube = {0};
+        const char *owner = qg_value_get_text(item, "name");
+        if (strcmp(owner, name) != 0 &&
+            (qg_run_observe(run, owner, &want, false, test, &qube, err) < 0 ||
+             (qube.exists && add_users(&qube.properties, owner, name, users, err) < 0)))
+            return -1;
+    }
+    return 0;
+}
+
 const char *qg_run_assigned_to(const struct qg_run *run, const char *port) {
     return qg_value_get_text(run->assigned, port);
 }

@@ -57,6 +57,11 @@ int qg_run_observe(struct qg_run *run, const char *name, const struct qg_want *w
 int qg_run_observe_more(struct qg_run *run, struct qg_qube *qube, const struct qg_want *want,
                         bool test, struct qg_err *err);
 
+/* Which properties of dom0 and of other qubes name the qube, as a text; "" for none. It asks every
+ * qube: for the rare case only. err must not be NULL. */
+int qg_run_users(struct qg_run *run, const char *name, bool test, struct qg_buf *users,
+                 struct qg_err *err);
+
 /* dom0's PCI devices (lines of Available), borrowed until the next refresh; asked for where not
  * known yet. refresh asks again unless this function has just asked. NULL on failure. */
 const json_t *qg_run_pci(struct qg_run *run, bool refresh, struct qg_err *err);

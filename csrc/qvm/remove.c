@@ -47,6 +47,18 @@ static int stop_first(struct qg_job *job, struct qg_block *block, long long time
                             err);
 }
 
+/* A dry run says what qubesd will refuse, unless something that is no state of ours is still to
+ * change it. */
+static int say_users(struct qg_job *job, struct qg_err *err) {
+    QG_AUTO(buf) struct qg_buf users = {0};
+    struct qg_err problem = {0};
+    if (qg_run_users(job->run, job->name, true, &users, &problem) < 0)
+        return qg_may_stay_unknown(&problem, err);
+    return users.length ? qg_job_warn(job, err, "%s is in use, and cannot be removed before: %s.",
+                                      job->name, users.data)
+                        : 0;
+}
+
 static int absent_plan(struct qg_job *job, struct qg_block *block, struct qg_err *err) {
     if (strcmp(job->name, "dom0") == 0)
         return qg_err_set(err, QG_ERR_INVALID, "name: dom0 cannot be removed");
@@ -60,6 +72,8 @@ static int absent_plan(struct qg_job *job, struct qg_block *block, struct qg_err
     if (!job->qube.exists)
         return qg_block_say(block, err, "[SKIP] The VM with the name '%s' is already missing.",
                             job->name);
+    if (job->test && say_users(job, err) < 0)
+        return -1;
     QG_AUTO(json) json_t *old = qg_value_text(qg_qube_class(&job->qube), err);
     if (!old || stop_first(job, block, timeout, err) < 0 ||
         qg_block_say(block, err, "%s qube %s", job->test ? "Would remove" : "Removed", job->name) <

@@ -304,3 +304,41 @@ def test_a_tag_of_qubesds_that_is_there(quick, sandbox):
     body = {"add": ["created-by-dom0"], "del": ["created-by-foo"]}
     sandbox.ok("admin.vm.Create.AppVM", "dom0", "name=new label=red")
     assert quick.one("qvm.tags", "new", body)["result"] is True
+
+
+# -- removing what is in use
+
+
+@pytest.mark.parametrize(
+    ("name", "users"),
+    [
+        ("sys-net", ["clockvm of dom0", "netvm of sys-firewall"]),
+        ("fedora-41-xfce", ["default_template of dom0", "template of default-dvm"]),
+        ("default-dvm", ["default_dispvm of dom0"]),
+    ],
+)
+def test_who_uses_a_qube(quick, sandbox, name, users):
+    dry = quick.one("qvm.absent", name, test=True)
+    assert dry["result"] is None and f"{name} is in use" in dry["comment"], dry
+    state = quick.one("qvm.absent", name)
+    assert state["result"] is False and "QubesVMInUseError" in state["comment"], state
+    for user in users:
+        assert user in dry["comment"] and user in state["comment"], (dry, state)
+    assert "journalctl" not in state["comment"]
+
+
+def test_nobody_uses_what_earlier_states_let_go_of(quick, sandbox):
+    sandbox.ok("admin.vm.property.Set+netvm", "work", "sys-firewall")
+    sandbox.ok("admin.property.Set+default_netvm", "dom0", "")
+    sandbox.ok("admin.property.Set+updatevm", "dom0", "")
+    states = sls(
+        ("qvm.prefs", "work", {"netvm": "none"}),
+        ("qvm.absent", "sys-firewall", {}),
+        ("qvm.absent", "personal", {}),
+    )
+    assert not any("in use" in state["comment"] for state in quick.high(states, test=True))
+    sandbox.clear_log()
+    assert all(state["result"] for state in quick.high(states))
+    assert not asked(sandbox, "admin.property.GetAll")  # a real run asks where qubesd refuses
+    dry = quick.one("qvm.absent", "fedora-41-xfce", test=True)
+    assert "of personal" not in dry["comment"] and "of work" not in dry["comment"]
