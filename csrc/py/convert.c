@@ -66,6 +66,21 @@ static json_t *list_in(PyObject *object, int depth) {
     return QG_STEAL(out);
 }
 
+/* Puts the key in front of what is wrong with its value; the body as a whole has no key of its own.
+ */
+static void name_key(const char *key, int depth) {
+    PyObject *kind = PyErr_ExceptionMatches(PyExc_ValueError)  ? PyExc_ValueError
+                     : PyErr_ExceptionMatches(PyExc_TypeError) ? PyExc_TypeError
+                                                               : NULL;
+    if (!kind || (depth == 0 && strcmp(key, "body") == 0))
+        return;
+    QG_AUTO(py) PyObject *type = NULL;
+    QG_AUTO(py) PyObject *value = NULL;
+    QG_AUTO(py) PyObject *traceback = NULL;
+    PyErr_Fetch(&type, &value, &traceback);
+    PyErr_Format(kind, "%s: %S", key, value);
+}
+
 /* Sets one pair of an items() list. */
 static int pair_in(json_t *out, PyObject *pair, int depth) {
     if (!PyTuple_Check(pair) || PyTuple_Size(pair) != 2) {
@@ -77,8 +92,11 @@ static int pair_in(json_t *out, PyObject *pair, int depth) {
         return -1;
     QG_AUTO(json) json_t *name = text_in(key);
     json_t *value = name ? convert_at(PyTuple_GetItem(pair, 1), depth + 1) : NULL;
-    if (!value)
+    if (!value) {
+        if (name)
+            name_key(json_string_value(name), depth);
         return -1;
+    }
     if (json_object_set_new_nocheck(out, json_string_value(name), value) < 0) {
         PyErr_NoMemory();
         return -1;

@@ -342,3 +342,24 @@ def test_nobody_uses_what_earlier_states_let_go_of(quick, sandbox):
     assert not asked(sandbox, "admin.property.GetAll")  # a real run asks where qubesd refuses
     dry = quick.one("qvm.absent", "fedora-41-xfce", test=True)
     assert "of personal" not in dry["comment"] and "of work" not in dry["comment"]
+
+
+# -- values and keys
+
+
+@pytest.mark.parametrize(
+    ("function", "body", "words"),
+    [
+        ("qvm.prefs", "memory: 99999999999999999999", "qvm.prefs: memory: a number beyond"),
+        ("qvm.prefs", "memory: .nan", "memory: a number that is not finite"),
+        ("qvm.prefs", "kernelopts: !!binary aGFsbG8=", "kernelopts: a value of type bytes"),
+        ("qvm.prefs", 'kernelopts: "a\\0b"', "kernelopts: text with a NUL"),
+        ("qvm.vm", "prefs: [memory: 99999999999999999999]", "qvm.vm: prefs: memory: a number"),
+        ("qvm_gpu.present", "mem: 99999999999999999999", "qvm_gpu.present: mem: a number"),
+    ],
+)
+def test_a_value_that_is_none_is_named_by_its_key(quick, sandbox, function, body, words):
+    text = f"t:\n  {function}:\n    - name: work\n    - {body}\n"
+    state = quick.high(text)[0]
+    assert state["result"] is False and words in state["comment"], state
+    assert not sandbox.log()
