@@ -64,6 +64,8 @@ static const char *const keys[] = {
     NULL,
 };
 
+static const char *const no_flags[] = {NULL};
+
 /* A property of this state, found and to be written. */
 struct setting {
     const char *key;                    /* as the user wrote it */
@@ -453,6 +455,9 @@ static int prefs_plan(struct qg_job *job, struct qg_block *block, struct qg_err 
         return 0;
     QG_AUTO(settings) struct settings settings;
     settings.count = 0; /* the rest needs no zeros */
+    if (json_object_get(block->body.keys, "flags") &&
+        qg_job_know_flags(job, block, no_flags, err) < 0)
+        return -1;
     const char *key;
     json_t *value;
     json_object_foreach(block->body.keys, key, value) {

@@ -363,3 +363,9 @@ def test_a_value_that_is_none_is_named_by_its_key(quick, sandbox, function, body
     state = quick.high(text)[0]
     assert state["result"] is False and words in state["comment"], state
     assert not sandbox.log()
+
+
+def test_a_flag_of_prefs_is_named(quick, sandbox):
+    state = quick.one("qvm.prefs", "work", {"flags": ["quite"], "vcpus": 2}, test=True)
+    assert "Unknown flag ignored: prefs: quite" in state["comment"]
+    assert state["result"] is None
