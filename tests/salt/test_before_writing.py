@@ -369,3 +369,10 @@ def test_a_flag_of_prefs_is_named(quick, sandbox):
     state = quick.one("qvm.prefs", "work", {"flags": ["quite"], "vcpus": 2}, test=True)
     assert "Unknown flag ignored: prefs: quite" in state["comment"]
     assert state["result"] is None
+
+
+@pytest.mark.parametrize("what", ["attach", "detach"])
+def test_a_device_class_that_there_is_not(quick, sandbox, what):
+    body = {what: ["foo:dom0:00_02.0"]}
+    words = ["devices: 'foo' is no device class", "pci, usb, block, mic"]
+    refused(quick, sandbox, "qvm.devices", "work", body, *words)
