@@ -119,14 +119,13 @@ static int make_prefs(const json_t *args, const json_t *defaults, struct bodies 
                       struct qg_err *err) {
     static const char *const same[] = {"netvm", "autostart", NULL};
     json_t *prefs = bodies->prefs = qg_value_object(err);
-    json_t *memory = json_object_get(args, "memory"), *mem = json_object_get(args, "mem");
+    json_t *memory = json_object_get(args, "memory");
     json_t *klass = json_object_get(bodies->create, "class");
     if (!prefs || put(prefs, "class", klass ? klass : json_object_get(args, "class"), err) < 0 ||
         put(prefs, "label", pick(args, "label", defaults, "standalone_label"), err) < 0 ||
-        put(prefs, "memory", memory ? memory : pick(args, "mem", defaults, "standalone_memory"),
-            err) < 0 ||
-        (memory && mem && !json_is_null(mem) &&
-         put(prefs, "mem", mem, err) < 0) || /* which compares both */
+        put(prefs, "memory", memory, err) < 0 || /* of both names prefs compares the values */
+        put(prefs, memory ? "mem" : "memory",
+            pick(args, "mem", memory ? NULL : defaults, "standalone_memory"), err) < 0 ||
         put(prefs, "vcpus", pick(args, "vcpus", defaults, "standalone_cpus"), err) < 0 ||
         put_all(prefs, args, same, err) < 0 || put_needs(prefs, err) < 0)
         return -1;

@@ -223,12 +223,14 @@ static int take(struct qg_qube *qube, const struct qg_call *call, struct qg_err 
         qube->known = qube->exists = true;
         return qg_value_set_take(missing_from, call->request.arg, json_null(), err);
     }
-    const char *method = call->request.method, device[] = "admin.vm.device.";
-    if (qg_text_starts(method, device) && qg_err_is_qubesd(&call->err, "ProtocolError"))
+    if (qg_err_is_qubesd(&call->err, "ProtocolError") &&
+        taker_of(call->request.method) == take_assigned) {
+        const char *class = call->request.method + strlen("admin.vm.device.");
         return qg_err_set(err, QG_ERR_INVALID,
                           "devices: '%.*s' is no device class of this qubesd (pci, usb, block, mic "
                           "and others, as far as they are installed)",
-                          (int)strcspn(method + strlen(device), "."), method + strlen(device));
+                          (int)strcspn(class, "."), class);
+    }
     if (err && err->kind == QG_ERR_NONE)
         *err = call->err;
     return -1;

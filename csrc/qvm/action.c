@@ -144,9 +144,9 @@ int qg_job_check_label(struct qg_job *job, const char *label, struct qg_err *err
         return 0;
     struct qg_call call = {.request = {.method = "admin.label.List", .dest = "dom0"}};
     struct qg_err problem = {0};
-    int status = qg_client_call(qg_run_client(job->run), &call, &problem);
-    QG_AUTO(json)
-    json_t *labels = status == 0 ? qg_lines_names(call.data, call.data_length, &problem) : NULL;
+    QG_AUTO(json) json_t *labels = NULL;
+    if (qg_client_call(qg_run_client(job->run), &call, &problem) == 0)
+        labels = qg_lines_names(call.data, call.data_length, &problem);
     qg_call_fini(&call);
     if (!labels)
         return qg_may_stay_unknown(&problem, err);

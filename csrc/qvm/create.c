@@ -410,18 +410,19 @@ static int observe_source(struct making *making, struct qg_err *err) {
 
 int qg_create_check_base(const char *key, const char *klass, const struct qg_qube *base,
                          struct qg_err *err) {
-    const char *is = qg_qube_class(base), *needs = NULL;
+    const char *is = qg_qube_class(base), *needs = "a TemplateVM or StandaloneVM";
+    bool fits = strcmp(is, "TemplateVM") == 0;
     if (strcmp(klass, "DispVM") == 0) {
-        if (!qg_qube_is_on(base, "template_for_dispvms"))
-            needs = "an AppVM with template_for_dispvms";
-    } else if (strcmp(is, "TemplateVM") != 0 &&
-               (strcmp(klass, "AppVM") == 0 || strcmp(is, "StandaloneVM") != 0)) {
-        needs = strcmp(klass, "AppVM") == 0 ? "a TemplateVM" : "a TemplateVM or StandaloneVM";
+        needs = "an AppVM with template_for_dispvms";
+        fits = qg_qube_is_on(base, "template_for_dispvms");
+    } else if (strcmp(klass, "AppVM") == 0) {
+        needs = "a TemplateVM";
+    } else {
+        fits = fits || strcmp(is, "StandaloneVM") == 0;
     }
-    return needs && *is
-               ? qg_err_set(err, QG_ERR_INVALID, "%s: %s is of class %s, and class %s needs %s",
-                            key, base->name, is, klass, needs)
-               : 0;
+    return fits ? 0
+                : qg_err_set(err, QG_ERR_INVALID, "%s: %s is of class %s, and class %s needs %s",
+                             key, base->name, is, klass, needs);
 }
 
 static int check_class(const struct qg_creation *what, struct qg_err *err) {

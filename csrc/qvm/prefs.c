@@ -231,27 +231,27 @@ static int gather_one(struct qg_job *job, struct qg_block *block, const char *ke
         return fail_no_property(job, key, name, err) < 0 ? -1 : warn_unknown(job, key, err);
     if (settings->count == SETTINGS_MAX)
         return qg_err_set(err, QG_ERR_INVALID, "prefs: more than %d keys", SETTINGS_MAX);
-    QG_AUTO_STR char *text = NULL;
-    if (!qg_value_is_default_word(value) &&
-        !(text = qg_value_for_property(key, property->type, value, err)))
-        return -1;
-    for (size_t i = 0; i < settings->count; i++) {
-        const struct setting *same = &settings->items[i];
-        if (same->property == property)
-            return same->value == text ||
-                           (same->value && text &&
-                            qg_property_equal(name, property->type, same->value, text))
-                       ? 0
-                       : qg_err_set(err, QG_ERR_INVALID,
-                                    "%s and %s: two spellings of one property with different "
-                                    "values",
-                                    same->key, key);
-    }
     struct setting *setting = &settings->items[settings->count];
-    *setting =
-        (struct setting){.key = key, .property = property, .rank = rank_of(name, property, text)};
-    setting->value = QG_STEAL(text);
+    *setting = (struct setting){.key = key, .property = property};
+    if (!qg_value_is_default_word(value)) {
+        setting->value = qg_value_for_property(key, property->type, value, err);
+        if (!setting->value)
+            return -1;
+    }
+    setting->rank = rank_of(name, property, setting->value);
     settings->count++;
+    for (const struct setting *same = settings->items; same < setting; same++) {
+        if (same->property != property)
+            continue;
+        if (!same->value != !setting->value ||
+            (same->value && !qg_property_equal(name, property->type, same->value, setting->value)))
+            return qg_err_set(err, QG_ERR_INVALID,
+                              "%s and %s: two spellings of one property with different values",
+                              same->key, key);
+        settings->count--;
+        free(setting->value);
+        break;
+    }
     return 0;
 }
 
@@ -274,38 +274,34 @@ static int check_target(struct qg_job *job, const struct setting *setting, struc
     if (!own && qg_run_observe(job->run, value, &want, false, job->test, &other, &problem) < 0)
         return qg_may_stay_unknown(&problem, err);
     const struct qg_qube *target = own ? &job->qube : &other;
-    if (!target->exists)
-        return job->test ? qg_job_warn(job, err,
-                                       "%s: %s does not exist, and no state before this one makes "
-                                       "it.",
-                                       setting->key, value)
-                         : qg_err_set(err, QG_ERR_INVALID, "%s: qube %s does not exist",
-                                      setting->key, value);
-    if (strcmp(name, "template") == 0)
+    const char *why = NULL;
+    bool certain = !job->test; /* what is not ours may change it before a real run */
+    if (!target->exists) {
+        why = certain ? "does not exist" : "does not exist, and no state before this one makes it";
+    } else if (strcmp(name, "template") == 0) {
         return qg_create_check_base(setting->key, qg_qube_class(&job->qube), target, err);
-    if (strcmp(name, "netvm") == 0 && !qg_qube_is_on(target, "provides_network"))
-        return qg_err_set(err, QG_ERR_INVALID, "%s: %s provides no network (provides_network)",
-                          setting->key, value);
-    /* an older qubesd takes it all the same */
-    if (job->test && strcmp(name, "default_dispvm") == 0 &&
-        !qg_qube_is_on(target, "template_for_dispvms"))
-        return qg_job_warn(job, err, "%s: %s allows no disposables (template_for_dispvms).",
-                           setting->key, value);
-    return 0;
+    } else if (strcmp(name, "netvm") == 0) {
+        certain = true;
+        why = qg_qube_is_on(target, "provides_network") ? NULL : "has no provides_network";
+    } else if (!certain && strcmp(name, "default_dispvm") == 0) { /* an older qubesd takes it */
+        why = qg_qube_is_on(target, "template_for_dispvms") ? NULL : "has no template_for_dispvms";
+    }
+    if (!why)
+        return 0;
+    return certain ? qg_err_set(err, QG_ERR_INVALID, "%s: %s %s", setting->key, value, why)
+                   : qg_job_warn(job, err, "%s: %s %s", setting->key, value, why);
 }
 
 /* What can be known of a new value before it is written. */
 static int check_new(struct qg_job *job, const struct setting *setting, struct qg_err *err) {
     const char *value = setting->value;
-    int64_t index;
-    if (!value || !*value ||
-        strcmp(value, setting->property->value) == 0) /* as its default has it */
+    enum qg_property_type type = setting->property->type;
+    if (!value || !*value || strcmp(value, setting->property->value) == 0) /* as the default is */
         return 0;
-    if (setting->property->type == QG_PROPERTY_VM)
+    if (type == QG_PROPERTY_VM)
         return check_target(job, setting, err);
-    return setting->property->type == QG_PROPERTY_LABEL && !qg_text_to_int(value, &index)
-               ? qg_job_check_label(job, value, err)
-               : 0;
+    /* a number is a label's index */
+    return type == QG_PROPERTY_LABEL && *value > '9' ? qg_job_check_label(job, value, err) : 0;
 }
 
 /* Plans one property, or says that it is as it should be. */
