@@ -147,12 +147,34 @@ def why_given_back(opts, pillar):
     return None
 
 
+def _wrong(name, value, right):
+    """No SaltInvocationError: to that salt-call shows how the function is called."""
+    return CommandExecutionError(f"qvm_gpu:{name} is {value!a}: {right} expected")
+
+
+def _seconds(value):
+    """A timeout from configuration or pillar; Jinja makes text of numbers."""
+    try:
+        seconds = -1.0 if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        seconds = -1.0
+    if 0 <= seconds <= 86400:
+        return seconds
+    raise _wrong("timeout", value, "seconds from 0 to 86400 are")
+
+
+def _path(value):
+    if value is None or (isinstance(value, str) and value and "\0" not in value):
+        return value
+    raise _wrong("qubesd_socket", value, "a socket's path is")
+
+
 def new_run(opts, pillar):
     """A fresh Run of the core, set up from environment, configuration and pillar."""
-    timeout = _option(opts, pillar, "timeout") or 0
+    timeout = _seconds(_option(opts, pillar, "timeout") or 0)
     cache = opts.get("cachedir")
     return core().Run(
-        socket=os.environ.get("QUBESD_SOCKET") or _option(opts, pillar, "qubesd_socket"),
+        socket=os.environ.get("QUBESD_SOCKET") or _path(_option(opts, pillar, "qubesd_socket")),
         qrexec=_option(opts, pillar, "transport") == "qrexec",
         root=os.environ.get("QVM_GPU_ROOT"),
         record_dir=os.path.join(cache, "qvm_gpu") if cache else None,
@@ -176,11 +198,14 @@ def call(run, function, args, test):
         raise SaltInvocationError(f"{function}: {problem}") from problem
 
 
-def state_answer(run, function, name, args, test):
-    """Salt's state dict. Whatever goes wrong is in it: a state never ends in a traceback."""
+def state_answer(own, function, name, args, test):
+    """Salt's state dict. Whatever goes wrong is in it: a state never ends in a traceback.
+
+    own: ``__opts__``, ``__pillar__`` and ``__context__`` of the module that is asked.
+    """
     try:
-        answer = call(run, function, args, test)
-    except SaltInvocationError as problem:
+        answer = call(state_run(*own), function, args, test)
+    except (CommandExecutionError, SaltInvocationError) as problem:
         return {"name": name, "result": False, "comment": str(problem), "changes": {}}
     except MemoryError:  # where something was done, the core says so as long as it can
         comment = f"{function}: out of memory"

@@ -66,9 +66,9 @@ def apply_state(function, name, body=None, test=False):
 
         salt-call --local qvm.apply_state prefs work '{memory: 500}' test=True
     """
-    run = _shim.state_run(__opts__, __pillar__, __context__)
+    own = (__opts__, __pillar__, __context__)
     args = {"name": name, "body": body}
-    return _shim.state_answer(run, f"qvm.{function}", name, args, test)
+    return _shim.state_answer(own, f"qvm.{function}", name, args, test)
 
 
 def exists(vmname, *varargs, **kwargs):

@@ -47,9 +47,9 @@ def apply_state(function, name, body=None, test=False):
 
         salt-call --local nvidia.apply_state driver_installed driver '{flavor: open}' test=True
     """
-    run = _shim.state_run(__opts__, __pillar__, __context__)
+    own = (__opts__, __pillar__, __context__)
     args = {**_shim.public(body or {}), "name": name}
-    return _shim.state_answer(run, f"nvidia.{function}", name, args, test)
+    return _shim.state_answer(own, f"nvidia.{function}", name, args, test)
 
 
 def status():

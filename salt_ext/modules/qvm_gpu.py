@@ -43,9 +43,9 @@ def apply_state(function, name, body=None, test=False):
 
         salt-call --local qvm_gpu.apply_state present gpu '{devices: ["01:00.0"]}' test=True
     """
-    run = _shim.state_run(__opts__, __pillar__, __context__)
+    own = (__opts__, __pillar__, __context__)
     args = {**_shim.public(body or {}), "name": name}
-    return _shim.state_answer(run, f"qvm_gpu.{function}", name, args, test)
+    return _shim.state_answer(own, f"qvm_gpu.{function}", name, args, test)
 
 
 def map_(prefs=None, devices=None, paths=None, **kwargs):

@@ -8,6 +8,7 @@ import threading
 import time
 
 import pytest
+from salt.exceptions import CommandExecutionError
 
 
 def assert_refused(state, *words):
@@ -222,3 +223,40 @@ def test_a_qube_that_cannot_be_waited_for(sandbox, quick, function):
     state = quick.one(f"qvm.{function}", "work")
     assert_refused(state, "admin.Events on work", "none")
     assert state["changes"] == {}
+
+
+WRONG = {
+    "timeout": [-1, "soon", True, float("nan"), [30], 90000],
+    "qubesd_socket": [5, ["/run/qubesd.sock"], "a\0b"],
+}
+
+
+@pytest.mark.parametrize(("option", "value"), [(k, v) for k, vs in WRONG.items() for v in vs])
+def test_a_setting_that_is_wrong(tmp_path, minion_for, option, value):
+    """Configuration concerns every module; one is asked as a state, one as a function."""
+    minion = minion_for(root=tmp_path, options={"qvm_gpu": {option: value}})
+    for function in ("nvidia.prime_offload", "qvm_gpu.present"):
+        state = minion.one(function, "work", {})
+        assert_refused(state, f"qvm_gpu:{option} is ", "expected")
+        assert state["changes"] == {}
+    with minion.surroundings(), pytest.raises(CommandExecutionError, match=f"qvm_gpu:{option} is "):
+        minion.highstate(False).state.functions["nvidia.cards"]()
+
+
+def test_a_wrong_setting_is_no_wrong_argument(tmp_path, minion_for):
+    """On the command line, where Salt answers a wrong argument with the function's docstring."""
+    minion = minion_for(root=tmp_path, options={"qvm_gpu": {"timeout": -1}})
+    done = minion.run("nvidia.cards")
+    assert done.returncode != 0
+    said = done.stdout + done.stderr
+    assert "qvm_gpu:timeout is -1: seconds from 0 to 86400 are expected" in said
+    assert "CLI Example" not in said
+
+
+def test_a_number_in_quotes_is_one(tmp_path, minion_for):
+    """Jinja's answer to a number is text. It counts: what waits longer ends after a second."""
+    peer = Peer(tmp_path / "peer.sock", never)
+    minion = minion_for(socket=str(tmp_path / "peer.sock"), options={"qvm_gpu": {"timeout": "1"}})
+    state = minion.one("qvm.prefs", "work", {"memory": 500})
+    peer.close()
+    assert_refused(state, "no answer from qubesd in time")
