@@ -132,4 +132,8 @@ int qg_host_run(struct qg_host *host, const struct qg_host_command *command,
                 const struct qg_deadline *deadline, struct qg_host_result *result,
                 struct qg_err *err);
 
+/* For a forked child in which somebody else's code will run: signals as they are by default,
+ * /dev/null as 0-2, every descriptor closed but this one, whose new number is returned. */
+int qg_host_detach(int fd);
+
 #endif

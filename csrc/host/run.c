@@ -86,11 +86,11 @@ struct launch {
     bool unprivileged;
 };
 
-static void mark_inherited(unsigned first) {
-    if (syscall(SYS_close_range, first, ~0U, CLOSE_RANGE_CLOEXEC) == 0)
+static void close_inherited(int first, bool now) {
+    if (syscall(SYS_close_range, first, ~0U, now ? 0 : CLOSE_RANGE_CLOEXEC) == 0)
         return;
-    for (int fd = (int)first; fd < 4096; fd++)
-        (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
+    for (int fd = first; fd < 4096; fd++)
+        (void)(now ? close(fd) : fcntl(fd, F_SETFD, FD_CLOEXEC));
 }
 
 /* As a program expects to find them: Python ignores SIGPIPE, and ignored signals are inherited. */
@@ -101,6 +101,18 @@ static void reset_signals(void) {
     sigset_t none;
     sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+int qg_host_detach(int fd) {
+    reset_signals();
+    (void)setsid();
+    if (fd != 3)
+        (void)dup3(fd, 3, O_CLOEXEC);
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    for (int i = 0; i < 3; i++)
+        (void)dup2(null, i);
+    close_inherited(4, true);
+    return 3;
 }
 
 enum { NOBODY = 65534 };
@@ -123,7 +135,7 @@ static _Noreturn void launch_child(const struct launch *launch) {
     if (null >= 0 && dup2(null, 0) == 0 && dup2(launch->out, 1) == 1 &&
         dup2(launch->errors, 2) == 2 && (!launch->root[0] || chroot(launch->root) == 0) &&
         chdir("/") == 0 && drop_privileges(launch)) {
-        mark_inherited(3);
+        close_inherited(3, false);
         execve(launch->path, launch->argv, launch->env);
     }
     int problem = errno;

@@ -2,6 +2,7 @@
 #include "nvidia/nvml.h"
 
 #include "base/text.h"
+#include "host/host.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -99,8 +100,9 @@ static bool write_whole(int fd, const void *bytes, size_t length) {
 
 _Static_assert(sizeof(struct qg_nvml) <= 4096, "an answer must be one write to a pipe");
 
-static _Noreturn void work(int fd) {
+static _Noreturn void work(int pipe_end) {
     struct qg_nvml answer = {0};
+    int fd = qg_host_detach(pipe_end); /* one that hangs for ever keeps nothing of ours open */
     pid_t self = getpid();
     if (write_whole(fd, &self, sizeof(self))) {
         ask(&answer);
@@ -126,8 +128,9 @@ static int start_worker(int fd, struct qg_err *err) {
     return status ? qg_err_set(err, QG_ERR_IO, "cannot ask NVML: no process for it") : 0;
 }
 
-/* Reads exactly so much before the deadline. */
-static bool read_whole(int fd, void *out, size_t length, const struct qg_deadline *deadline) {
+/* Reads exactly so much before the deadline. *ended: nobody is left who could write. */
+static bool read_whole(int fd, void *out, size_t length, const struct qg_deadline *deadline,
+                       bool *ended) {
     size_t done = 0;
     while (done < length) {
         struct pollfd polled = {.fd = fd, .events = POLLIN};
@@ -137,6 +140,7 @@ static bool read_whole(int fd, void *out, size_t length, const struct qg_deadlin
         if (ready <= 0)
             return false;
         ssize_t got = read(fd, (char *)out + done, length - done);
+        *ended = got == 0;
         if (got <= 0)
             return false;
         done += (size_t)got;
@@ -170,10 +174,15 @@ int qg_nvml_ask(const struct qg_deadline *deadline, struct qg_nvml *out, struct 
     qg_fd_close(&write_end);
     pid_t worker = 0;
     struct qg_nvml answer;
-    if (read_whole(read_end, &worker, sizeof(worker), deadline) &&
-        read_whole(read_end, &answer, sizeof(answer), deadline)) {
+    bool ended = false;
+    if (read_whole(read_end, &worker, sizeof(worker), deadline, &ended) &&
+        read_whole(read_end, &answer, sizeof(answer), deadline, &ended)) {
         clean_answer(&answer);
         *out = answer;
+    } else if (ended) { /* its number may be another's by now */
+        *out = (struct qg_nvml){.state = QG_NVML_FAILED,
+                                .code = QG_NVML_ERROR_UNKNOWN,
+                                .text = "the library ended without an answer"};
     } else if (worker > 1) {
         (void)kill(worker, SIGKILL);
     }

@@ -36,6 +36,7 @@ enum {
     QG_NVML_ERROR_DRIVER_NOT_LOADED = 9,
     QG_NVML_ERROR_OPERATING_SYSTEM = 17,
     QG_NVML_ERROR_MISMATCH = 18,
+    QG_NVML_ERROR_UNKNOWN = 999,
 };
 
 /* Asks; fails only where the process cannot be made. */

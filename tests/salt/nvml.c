@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Stands in for NVIDIA's library: /etc/bed/nvml says how it behaves (works, hangs, blind, or the
- * number that nvmlInit returns). */
+/* Stands in for NVIDIA's library: /etc/bed/nvml says how it behaves (works, hangs, blind, crashes,
+ * or the number that nvmlInit returns). What its process has open it leaves in /etc/bed/open. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +16,24 @@ static const char *mode(void) {
     return word;
 }
 
+static void list_open(void) {
+    FILE *list = fopen("/etc/bed/open", "w");
+    int own = list ? fileno(list) : -1;
+    for (int fd = 0; list && fd < 4096; fd++) {
+        char path[32], target[256];
+        snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+        ssize_t length = readlink(path, target, sizeof(target));
+        if (length > 0 && fd != own)
+            fprintf(list, "%.*s\n", (int)length, target);
+    }
+    if (list)
+        fclose(list);
+}
+
 int nvmlInit_v2(void) {
+    list_open();
+    if (strcmp(mode(), "crashes") == 0)
+        abort();
     while (strcmp(mode(), "hangs") == 0)
         pause();
     return atoi(mode());

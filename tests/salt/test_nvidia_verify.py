@@ -52,6 +52,12 @@ def test_the_library_has_its_say(installed):
     assert (answer["state"], answer["working"]) == ("works", True)
     assert answer["text"].endswith("works: NVIDIA Stand-in, 12288 MiB.")
     assert answer["nvml"]["driver"] == version
+    *three, own = installed.read("etc/bed/open").splitlines()
+    assert three == ["/dev/null"] * 3  # nothing of the caller's: who hangs holds up nobody
+    assert own.startswith("pipe:")
+    answer = status(installed, "crashes")
+    assert answer["state"] == "no devices"
+    assert "NVML fails: the library ended without an answer" in answer["text"]
 
 
 def test_a_card_that_hangs_hangs_nobody_else(installed):
