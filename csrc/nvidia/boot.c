@@ -9,6 +9,23 @@
 #include <stdio.h>
 #include <string.h>
 
+int qg_step_foretell(const struct qg_driver_step *step, struct qg_report *report,
+                     struct qg_err *err) {
+    size_t index;
+    json_t *change;
+    json_array_foreach(step->changes, index, change) {
+        const json_t *keys = json_object_get(change, "path");
+        const char *path[] = {json_string_value(json_array_get(keys, 0)),
+                              json_string_value(json_array_get(keys, 1)), NULL};
+        if (qg_report_change_take(report, path, json_incref(json_object_get(change, "old")),
+                                  json_incref(json_object_get(change, "new")), err) < 0)
+            return -1;
+    }
+    if (report->result == QG_RESULT_TRUE)
+        report->result = QG_RESULT_WOULD; /* a step without a lasting change is one, too */
+    return qg_report_say(report, err, "would %s", step->text);
+}
+
 int qg_step_files(const struct qg_driver_job *job, struct qg_err *err) {
     return qg_task_write_files(job->task, job->step->files, err);
 }
@@ -52,13 +69,12 @@ static void count_lines(const struct qg_driver_facts *facts, const char *text, c
 
 /* The entries where there are some (a boot loader that reads them has no lines in grub.cfg), else
  * grub.cfg. */
-static int count_boot_lines(const struct qg_driver_job *job, unsigned *found, unsigned *bad,
-                            struct qg_err *err) {
-    struct qg_host *host = job->task->host;
+int qg_boot_count_lines(struct qg_host *host, const struct qg_driver_facts *facts, unsigned *found,
+                        unsigned *bad, struct qg_err *err) {
     QG_AUTO(names) char **names = qg_host_list(host, "/boot/loader/entries", err);
     if (!names)
         return -1;
-    QG_AUTO_STR char *tail = qg_text_format("-%s.conf", job->facts->kernel);
+    QG_AUTO_STR char *tail = qg_text_format("-%s.conf", facts->kernel);
     if (!tail)
         return qg_err_oom(err);
     for (char **name = names; *name; name++) {
@@ -70,20 +86,20 @@ static int count_boot_lines(const struct qg_driver_job *job, unsigned *found, un
             continue;
         if (qg_host_read(host, path, &text, NULL, err) < 0)
             return -1;
-        count_lines(job->facts, qg_buf_text(&text), "options", NULL, found, bad);
+        count_lines(facts, qg_buf_text(&text), "options", NULL, found, bad);
     }
     if (*found)
         return 0;
     QG_AUTO(buf) struct qg_buf config = {0};
-    if (qg_host_read(host, job->facts->grub_out, &config, NULL, err) < 0)
+    if (qg_host_read(host, facts->grub_out, &config, NULL, err) < 0)
         return -1;
-    count_lines(job->facts, qg_buf_text(&config), "linux", job->facts->kernel, found, bad);
+    count_lines(facts, qg_buf_text(&config), "linux", facts->kernel, found, bad);
     return 0;
 }
 
 static int verify_boot_lines(const struct qg_driver_job *job, struct qg_err *err) {
     unsigned found = 0, bad = 0;
-    if (count_boot_lines(job, &found, &bad, err) < 0)
+    if (qg_boot_count_lines(job->task->host, job->facts, &found, &bad, err) < 0)
         return -1;
     if (bad)
         return qg_err_set(
@@ -158,14 +174,18 @@ int qg_boot_remember(struct qg_task *task, const struct qg_driver_facts *facts,
 int qg_boot_nouveau(const struct qg_driver_job *job, struct qg_err *err) {
     struct qg_task *task = job->task;
     bool fedora = job->facts->release.family == QG_FAMILY_FEDORA;
-    return qg_boot_remember(task, job->facts, err) < 0 ||
-                   qg_boot_flag(task, job->facts, true, err) < 0 ||
-                   qg_task_write_files(task, job->step->files, err) < 0 ||
-                   qg_boot_make(task, job->facts, err) < 0 ||
-                   (fedora && verify_boot_lines(job, err) < 0) ||
-                   qg_boot_flag(task, job->facts, false, err) < 0
-               ? -1
-               : 0;
+    if (qg_boot_remember(task, job->facts, err) < 0 ||
+        qg_boot_flag(task, job->facts, true, err) < 0 ||
+        qg_task_write_files(task, job->step->files, err) < 0 ||
+        qg_boot_make(task, job->facts, err) < 0 || (fedora && verify_boot_lines(job, err) < 0))
+        return -1;
+    /* Where no file had to be edited, what the boot loader was made to say is the change. */
+    const json_t *change = job->step->files ? NULL : json_array_get(job->step->changes, 0);
+    if (change && qg_task_change(task, "boot", job->facts->grub_out,
+                                 json_incref(json_object_get(change, "old")),
+                                 json_incref(json_object_get(change, "new")), err) < 0)
+        return -1;
+    return qg_boot_flag(task, job->facts, false, err);
 }
 
 int qg_service_set(struct qg_task *task, const char *service, bool on, struct qg_err *err) {

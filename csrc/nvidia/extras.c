@@ -90,21 +90,6 @@ int qg_nvidia_swap_minimized(struct qg_run *run, const json_t *args, struct qg_r
                              : "Memory is swapped out only where there is no other way.");
 }
 
-static int foretell_files(const struct qg_driver_step *step, struct qg_report *report,
-                          struct qg_err *err) {
-    size_t index;
-    json_t *change;
-    json_array_foreach(step->changes, index, change) {
-        const json_t *keys = json_object_get(change, "path");
-        const char *path[] = {"files", json_string_value(json_array_get(keys, 1)), NULL};
-        if (qg_report_change_take(report, path, json_incref(json_object_get(change, "old")),
-                                  json_incref(json_object_get(change, "new")), err) < 0)
-            return -1;
-    }
-    report->result = QG_RESULT_WOULD;
-    return qg_report_say(report, err, "would %s", step->text);
-}
-
 static int disable_nouveau(struct qg_task *task, struct qg_report *report,
                            const struct qg_driver_want *want, const struct qg_driver_facts *facts,
                            struct qg_err *err) {
@@ -115,7 +100,7 @@ static int disable_nouveau(struct qg_task *task, struct qg_report *report,
     if (!step->needed)
         return qg_report_say(report, err, "Nouveau is kept away from the card.");
     if (report->test)
-        return foretell_files(step, report, err);
+        return qg_step_foretell(step, report, err);
     task->step = "nouveau";
     struct qg_driver_job job = {.task = task, .want = want, .facts = facts, .step = step};
     if (qg_boot_nouveau(&job, err) < 0)

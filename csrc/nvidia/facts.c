@@ -6,6 +6,7 @@
 #include "nvidia/lines.h"
 #include "nvidia/packages.h"
 #include "nvidia/record.h"
+#include "nvidia/steps.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -472,8 +473,12 @@ int qg_driver_facts_read(struct qg_host *host, const struct qg_driver_want *want
     if ((out->release.family == QG_FAMILY_FEDORA && read_fedora(host, out, err) < 0) ||
         (out->release.family == QG_FAMILY_DEBIAN && read_debian(host, out, err) < 0))
         return -1;
-    if (read_nova(host, out, err) < 0)
+    unsigned lines = 0, bad = 0;
+    if (read_nova(host, out, err) < 0 ||
+        (out->release.family == QG_FAMILY_FEDORA && out->grub_out[0] && out->kernel[0] &&
+         qg_boot_count_lines(host, out, &lines, &bad, err) < 0))
         return -1;
+    out->boots_nouveau = bad > 0;
     out->persistence = qg_driver_starts_at_boot(host);
     struct qg_err ignored = {0};
     (void)qg_host_space(host, "/tmp", &out->tmp, &ignored);

@@ -29,6 +29,7 @@ struct qg_driver_facts {
     bool has_module;
     struct qg_module module; /* for `kernel` */
     bool nouveau_off;        /* a file of modprobe.d blacklists nouveau */
+    bool boots_nouveau;      /* Fedora: the boot loader lacks the arguments against it */
     bool has_nova;           /* the kernel has nova_core, nouveau's successor */
     bool persistence;        /* nvidia-persistenced starts at boot */
     struct qg_host_space tmp;

@@ -12,28 +12,10 @@ enum {
     CLEAN_UP_MS = 60 * 1000, /* also where the state's own time is over */
 };
 
-/* Foretells a step's changes. */
-static int foretell(const struct qg_driver_step *step, struct qg_report *report,
-                    struct qg_err *err) {
-    size_t index;
-    json_t *change;
-    json_array_foreach(step->changes, index, change) {
-        const json_t *keys = json_object_get(change, "path");
-        const char *path[] = {json_string_value(json_array_get(keys, 0)),
-                              json_string_value(json_array_get(keys, 1)), NULL};
-        if (qg_report_change_take(report, path, json_incref(json_object_get(change, "old")),
-                                  json_incref(json_object_get(change, "new")), err) < 0)
-            return -1;
-    }
-    if (report->result == QG_RESULT_TRUE)
-        report->result = QG_RESULT_WOULD; /* a step without a lasting change is one, too */
-    return qg_report_say(report, err, "would %s", step->text);
-}
-
 static int foretell_all(const struct qg_driver_plan *plan, struct qg_report *report,
                         struct qg_err *err) {
     for (size_t i = 0; i < QG_DRIVER_STEPS; i++) {
-        if (plan->steps[i].needed && foretell(&plan->steps[i], report, err) < 0)
+        if (plan->steps[i].needed && qg_step_foretell(&plan->steps[i], report, err) < 0)
             return -1;
     }
     return 0;

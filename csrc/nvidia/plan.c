@@ -567,7 +567,12 @@ static int nouveau_by_cmdline(const struct qg_driver_want *want,
         if (!entry || add_edit(step, path, json_string_value(content), entry, err) < 0)
             return -1;
     }
-    return 0;
+    step->needed = step->needed || facts->boots_nouveau;
+    if (step->files || !facts->boots_nouveau)
+        return 0;
+    return add_change(step, "boot", facts->grub_out,
+                      qg_value_text("without the arguments that keep nouveau away", err),
+                      qg_value_text("with them", err), err);
 }
 
 static int nouveau_by_modprobe(const struct qg_driver_facts *facts, struct qg_driver_step *step,

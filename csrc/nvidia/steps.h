@@ -27,6 +27,10 @@ qg_driver_act qg_dnf_tmp;
 qg_driver_act qg_dnf_packages;
 qg_driver_act qg_akmods_module;
 
+/* Foretells a step's changes and says what it would do. */
+int qg_step_foretell(const struct qg_driver_step *step, struct qg_report *report,
+                     struct qg_err *err);
+
 /* The files of the step, nothing else. */
 qg_driver_act qg_step_files;
 
@@ -36,6 +40,11 @@ qg_driver_act qg_service_persistence;
 
 /* Lets a service start at boot or not, or foretells it. */
 int qg_service_set(struct qg_task *task, const char *service, bool on, struct qg_err *err);
+
+/* Counts the boot loader's lines for the kernel, and those that do not keep nouveau away. Reads
+ * files alone; there must be a grub.cfg. */
+int qg_boot_count_lines(struct qg_host *host, const struct qg_driver_facts *facts, unsigned *found,
+                        unsigned *bad, struct qg_err *err);
 
 /* Gives /tmp the size back that it had before qg_dnf_tmp, or foretells it. A change where an
  * earlier run had to leave it large. */
