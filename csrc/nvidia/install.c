@@ -83,6 +83,10 @@ static int check_done(enum qg_driver_step_id id, const struct qg_driver_want *wa
     return 0;
 }
 
+static int set_boot(struct qg_task *task, const struct qg_driver_facts *facts, struct qg_err *err) {
+    return qg_value_set_take(task->record, "boot", qg_value_text(facts->boot_id, err), err);
+}
+
 /* Does one step where it is needed. */
 static int do_step(enum qg_driver_step_id id, struct qg_task *task,
                    const struct qg_driver_want *want, struct qg_driver_facts *facts,
@@ -96,7 +100,7 @@ static int do_step(enum qg_driver_step_id id, struct qg_task *task,
     task->step = qg_driver_step_name(id);
     qg_task_note(task, "%s: %s", task->step, step->text);
     struct qg_driver_job job = {.task = task, .want = want, .facts = facts, .step = step};
-    if (qg_boot_remember(task, facts, err) < 0 ||
+    if (set_boot(task, facts, err) < 0 || qg_boot_remember(task, facts, err) < 0 ||
         act_of(id, facts->release.family)(&job, err) < 0 || refresh(task, want, facts, err) < 0 ||
         check_done(id, want, facts, err) < 0)
         return -1;
@@ -147,7 +151,7 @@ static int do_steps(struct qg_task *task, const struct qg_driver_want *want,
     return status;
 }
 
-/* Puts on record what proves later that nothing changed, and during which boot it was done. */
+/* Puts on record what proves later that nothing changed. */
 static int save_proof(struct qg_task *task, const struct qg_driver_facts *facts,
                       struct qg_err *err) {
     if (!task->changed && facts->release.family != QG_FAMILY_FEDORA)
@@ -160,9 +164,6 @@ static int save_proof(struct qg_task *task, const struct qg_driver_facts *facts,
         return -1;
     if (!task->changed && json_equal(proof, json_object_get(task->record, "proof")))
         return 0;
-    if (task->changed &&
-        qg_value_set_take(task->record, "boot", qg_value_text(facts->boot_id, err), err) < 0)
-        return -1;
     if (qg_value_set_take(task->record, "proof", QG_STEAL(proof), err) < 0)
         return -1;
     return qg_record_save(task->host, task->record, err);
@@ -175,12 +176,8 @@ static bool is_restarted(const struct qg_task *task, const struct qg_driver_fact
 }
 
 /* A driver that is there and does not work after a restart is a failure, not a promise. */
-static bool is_failure(const struct qg_task *task, const struct qg_driver_facts *facts,
-                       const struct qg_verdict *verdict) {
-    bool own_kernel = strcmp(facts->booted, facts->kernel) == 0;
-    switch (verdict->kind) {
-    case QG_VERDICT_MISSING:
-        return true;
+static bool awaits_restart(enum qg_verdict_kind kind) {
+    switch (kind) {
     case QG_VERDICT_NOUVEAU:
     case QG_VERDICT_UNBOUND:
     case QG_VERDICT_OUTDATED:
@@ -188,7 +185,8 @@ static bool is_failure(const struct qg_task *task, const struct qg_driver_facts 
     case QG_VERDICT_BLIND:
     case QG_VERDICT_HANGS:
     case QG_VERDICT_RESTART:
-        return own_kernel && is_restarted(task, facts);
+        return true;
+    case QG_VERDICT_MISSING:
     case QG_VERDICT_WORKS:
     case QG_VERDICT_LOADED:
     case QG_VERDICT_NO_CARD:
@@ -196,6 +194,14 @@ static bool is_failure(const struct qg_task *task, const struct qg_driver_facts 
         break;
     }
     return false;
+}
+
+/* The promise holds for one restart, whoever brought what is here. */
+static int note_promise(struct qg_task *task, const struct qg_driver_facts *facts,
+                        struct qg_err *err) {
+    if (task->report->test || qg_value_get_text(task->record, "boot"))
+        return 0;
+    return set_boot(task, facts, err) < 0 ? -1 : qg_record_save(task->host, task->record, err);
 }
 
 /* What the library may take of the state's time, and a little where that is over. */
@@ -215,7 +221,8 @@ static int conclude(struct qg_task *task, const struct qg_driver_facts *facts, c
     struct qg_deadline deadline = nvml_deadline(task);
     if (qg_driver_verify(task->host, facts, &deadline, &verdict, err) < 0)
         return -1;
-    if (is_failure(task, facts, &verdict)) {
+    bool promise = awaits_restart(verdict.kind) && strcmp(facts->booted, facts->kernel) == 0;
+    if (verdict.kind == QG_VERDICT_MISSING || (promise && is_restarted(task, facts))) {
         if (verdict.kind == QG_VERDICT_RESTART)
             return qg_err_set(err, QG_ERR_IO,
                               "The driver %s is installed for %s, and the qube was restarted, but "
@@ -223,7 +230,8 @@ static int conclude(struct qg_task *task, const struct qg_driver_facts *facts, c
                               facts->module.version, facts->kernel);
         return qg_err_set(err, QG_ERR_IO, "%s", verdict.text);
     }
-    if (qg_report_say(task->report, err, "%s", verdict.text) < 0)
+    if ((promise && note_promise(task, facts, err) < 0) ||
+        qg_report_say(task->report, err, "%s", verdict.text) < 0)
         return -1;
     if (!done[0])
         return 0;

@@ -18,7 +18,7 @@
  *   entries: path > content of the boot loader's entries before our first change
  *   tmp: bytes that /tmp had before it was made larger
  *   initramfs, mkconfig, rebuild: true while that has still to be done
- *   boot: the boot during which we last changed something
+ *   boot: the boot during which we last changed something, or first asked for a restart
  *   proof: {installed: package > version, files: path > time of change}
  * An empty mapping where there is none; a damaged one is an error. New; NULL on failure. */
 json_t *qg_record_load(struct qg_host *host, struct qg_err *err) QG_MUST_CHECK;

@@ -6,10 +6,16 @@ from __future__ import annotations
 import os
 
 import pytest
+from nvidia_beds import Qube
 from nvidia_folder import BLACKLIST, FEDORA_KERNEL, Folder
 
 STATE = "nvidia.driver_installed"
 GRUB = "boot/grub2/grub.cfg"
+BOOT = "proc/sys/kernel/random/boot_id"
+CARD = {
+    f"sys/bus/pci/devices/0000:00:06.0/{name}": f"{value}\n"
+    for name, value in {"vendor": "0x10de", "device": "0x2504", "class": "0x030000"}.items()
+}
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root may chroot")
 
 
@@ -45,3 +51,27 @@ def test_the_boot_loaders_own_lines_count(tmp_path, state):
     again = qube.apply(function=state)
     assert (again["result"], again["changes"]) == (True, {})
     assert "grub2-mkconfig" not in " ".join(qube.ran()[before:])
+
+
+def test_a_restart_that_did_not_help_is_a_failure(tmp_path):
+    """Also where this state has changed nothing here, and after a run that was killed."""
+    qube = Folder(tmp_path, {**CARD, BOOT: "A\n"})
+    for boot in "AB":
+        qube.write(BOOT, f"{boot}\n")
+        answer = qube.apply()
+        assert (answer["result"], answer["changes"]) == (boot == "A", {})
+        assert ("not loaded yet: restart" if boot == "A" else "but it is not loaded") in answer[
+            "comment"
+        ]
+        assert qube.apply(test=True)["result"] is (boot == "A")
+    (qube.root / "etc/modprobe.d/nouveau.conf").unlink()
+    assert Qube.kill_at(qube, ".*: wrote /etc/modprobe.d")
+    assert "not loaded yet: restart" in qube.apply()["comment"]
+    qube.write(BOOT, "C\n")
+    assert qube.apply()["result"] is False
+
+
+def test_a_dry_run_makes_no_promise(tmp_path):
+    qube = Folder(tmp_path, {**CARD, BOOT: "A\n"})
+    assert "not loaded yet: restart" in qube.apply(test=True)["comment"]
+    assert not (qube.root / "var/lib/qvm-gpu").exists()
