@@ -181,8 +181,8 @@ static int remove_built(const struct qg_driver_job *job, struct qg_err *err) {
 
 int qg_akmods_module(const struct qg_driver_job *job, struct qg_err *err) {
     struct qg_task *task = job->task;
-    bool rebuild = qg_task_has_flag(task, "rebuild");
     const struct qg_driver_facts *facts = job->facts;
+    bool rebuild = qg_task_has_flag(task, "rebuild") || qg_driver_other_flavor(job->want, facts);
     if (!facts->kernel[0])
         return qg_err_set(err, QG_ERR_INVALID,
                           "step module: no kernel is installed in this qube, so there is nothing "

@@ -143,9 +143,11 @@ int qg_dnf_grubby(const struct qg_driver_job *job, struct qg_err *err) {
     return result.exit_code ? qg_task_must(task, swap, err) : 0;
 }
 
-/* The module that is there was built for the other flavour. */
+/* The module that is there may have been built for the other flavour. */
 int qg_dnf_flavor(const struct qg_driver_job *job, struct qg_err *err) {
-    if (job->facts->has_module && qg_task_flag(job->task, "rebuild", true, err) < 0)
+    enum qg_flavor built = job->facts->module.flavor;
+    bool fits = built == job->want->flavor && built != QG_FLAVOR_AUTO;
+    if (job->facts->has_module && !fits && qg_task_flag(job->task, "rebuild", true, err) < 0)
         return -1;
     return qg_task_write_files(job->task, job->step->files, err);
 }

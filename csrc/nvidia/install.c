@@ -114,12 +114,13 @@ static int note_module(struct qg_task *task, const char *kernel, bool had,
     bool found = false;
     if (kernel[0] && qg_module_find(task->host, kernel, &now, &found, err) < 0)
         return -1;
-    if (!found ||
-        (had && strcmp(before->version, now.version) == 0 && strcmp(before->path, now.path) == 0))
+    bool flavor = found && had && before->flavor != now.flavor;
+    if (!found || (had && !flavor && strcmp(before->version, now.version) == 0 &&
+                   strcmp(before->path, now.path) == 0))
         return 0;
     return qg_task_change(task, "module", kernel,
-                          had ? qg_value_text(before->version, err) : json_null(),
-                          qg_value_text(now.version, err), err);
+                          had ? qg_module_value(before, flavor, err) : json_null(),
+                          qg_module_value(&now, flavor, err), err);
 }
 
 /* What must happen whether the steps ended well or not. */

@@ -2,6 +2,7 @@
 #include "nvidia/module.h"
 
 #include "base/text.h"
+#include "nvidia/lines.h"
 #include "nvidia/parse.h"
 
 #include <elf.h>
@@ -104,8 +105,16 @@ static bool is_named(const struct qg_buf *names, size_t at, const char *wanted) 
     return at < names->length && strcmp(names->data + at, wanted) == 0;
 }
 
-/* The version in the file's .modinfo section; empty where it cannot be read. */
-static void read_version(struct qg_host *host, const char *path, char *out, size_t size) {
+static void set_license(struct qg_module *out, const char *license) {
+    out->flavor = qg_text_starts(license, "Dual") ? QG_FLAVOR_OPEN
+                  : license[0]                    ? QG_FLAVOR_PROPRIETARY
+                                                  : QG_FLAVOR_AUTO;
+}
+
+/* What the file's .modinfo section says, where it can be read. */
+static void read_modinfo(struct qg_host *host, struct qg_module *out) {
+    const char *path = out->path;
+    char license[32] = "";
     QG_AUTO(buf) struct qg_buf sections = {0};
     QG_AUTO(buf) struct qg_buf names = {0};
     size_t names_index = 0;
@@ -121,24 +130,38 @@ static void read_version(struct qg_host *host, const char *path, char *out, size
         if (!is_named(&names, section.sh_name, ".modinfo") || section.sh_size > MODINFO_CAP)
             continue;
         QG_AUTO(buf) struct qg_buf content = {0};
-        if (read_exactly(host, path, section.sh_offset, section.sh_size, &content))
-            qg_parse_modinfo(qg_buf_text(&content), content.length, "version", out, size);
+        if (!read_exactly(host, path, section.sh_offset, section.sh_size, &content))
+            return;
+        const char *text = qg_buf_text(&content);
+        qg_parse_modinfo(text, content.length, "version", out->version, sizeof(out->version));
+        qg_parse_modinfo(text, content.length, "license", license, sizeof(license));
+        set_license(out, license);
         return;
     }
 }
 
-static int ask_modinfo(struct qg_host *host, const char *path, char *out, size_t size,
-                       struct qg_err *err) {
-    const char *argv[] = {"modinfo", "-F", "version", path, NULL};
+static int ask_modinfo(struct qg_host *host, struct qg_module *out, struct qg_err *err) {
+    const char *argv[] = {"modinfo", out->path, NULL};
     struct qg_host_command command = {.argv = argv, .separate_stderr = true, .unprivileged = true};
     struct qg_deadline deadline = qg_deadline_in(MODINFO_MS);
     QG_AUTO(host_result) struct qg_host_result result = {0};
     struct qg_err problem = {0};
     if (qg_host_run(host, &command, &deadline, &result, &problem) < 0)
         return problem.kind == QG_ERR_OOM ? qg_err_oom(err) : 0;
-    if (result.exit_code == 0)
-        snprintf(out, size, "%.*s", (int)strcspn(qg_buf_text(&result.out), " \n"),
-                 qg_buf_text(&result.out));
+    const char *rest = qg_buf_text(&result.out);
+    struct qg_span line, key;
+    while (result.exit_code == 0 && qg_line_next(&rest, &line)) {
+        char license[32];
+        if (!qg_word_next(&line, " ", &key))
+            continue;
+        line = qg_span_trim(line);
+        if (qg_span_is(key, "version:"))
+            qg_span_copy(line, out->version, sizeof(out->version));
+        if (!qg_span_is(key, "license:"))
+            continue;
+        qg_span_copy(line, license, sizeof(license));
+        set_license(out, license);
+    }
     return 0;
 }
 
@@ -157,8 +180,13 @@ int qg_module_find(struct qg_host *host, const char *kernel, struct qg_module *o
     if (!*found)
         return 0;
     if (qg_text_ends(out->path, ".ko")) {
-        read_version(host, out->path, out->version, sizeof(out->version));
+        read_modinfo(host, out);
         return 0;
     }
-    return ask_modinfo(host, out->path, out->version, sizeof(out->version), err);
+    return ask_modinfo(host, out, err);
+}
+
+json_t *qg_module_value(const struct qg_module *module, bool flavor, struct qg_err *err) {
+    return flavor ? qg_value_format(err, "%s (%s)", module->version, qg_flavor_name(module->flavor))
+                  : qg_value_text(module->version, err);
 }

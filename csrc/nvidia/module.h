@@ -4,17 +4,22 @@
 #define QG_NVIDIA_MODULE_H
 
 #include "host/host.h"
+#include "nvidia/want.h"
 
 struct qg_module {
     char path[256];
-    char name[64];    /* the file's, without its suffixes: nvidia, nvidia-current, ... */
-    char version[64]; /* empty where it cannot be told */
+    char name[64];         /* the file's, without its suffixes: nvidia, nvidia-current, ... */
+    char version[64];      /* empty where it cannot be told */
+    enum qg_flavor flavor; /* by its licence; QG_FLAVOR_AUTO where that cannot be told */
 };
 
 /* Looks below /lib/modules/KERNEL. *found false where there is none. Compressed files are asked
  * about through modinfo; where that cannot run their version stays empty. */
 int qg_module_find(struct qg_host *host, const char *kernel, struct qg_module *out, bool *found,
                    struct qg_err *err);
+
+/* Its version, with its flavour where that is what a change is about. New or NULL. */
+json_t *qg_module_value(const struct qg_module *module, bool flavor, struct qg_err *err);
 
 /* True for the name of the driver's main module file (not its -drm, -uvm and so on). */
 bool qg_module_is_main(const char *file);

@@ -202,12 +202,20 @@ bool qg_driver_is_outdated(const struct qg_driver_facts *facts) {
     return false;
 }
 
+bool qg_driver_other_flavor(const struct qg_driver_want *want,
+                            const struct qg_driver_facts *facts) {
+    enum qg_flavor flavor = facts->module.flavor;
+    return facts->has_module && want->flavor != QG_FLAVOR_AUTO && flavor != QG_FLAVOR_AUTO &&
+           flavor != want->flavor;
+}
+
 static int needs_module(const struct qg_driver_want *want, const struct qg_driver_facts *facts,
                         bool *out, struct qg_err *err) {
     bool missing;
     if (has_missing(want, facts, &missing, err) < 0)
         return -1;
     *out = missing || !facts->has_module || qg_driver_is_outdated(facts) ||
+           qg_driver_other_flavor(want, facts) ||
            json_is_true(json_object_get(facts->record, "rebuild"));
     return 0;
 }
@@ -441,10 +449,15 @@ static int plan_flavor(const struct qg_driver_want *want, const struct qg_driver
     static const char *const macros[] = {[QG_FLAVOR_OPEN] = "%_with_kmod_nvidia_open 1\n",
                                          [QG_FLAVOR_PROPRIETARY] =
                                              "%_without_kmod_nvidia_detect 1\n"};
-    if (want->flavor == QG_FLAVOR_AUTO)
-        return 0;
-    if (add_edit(step, kmod_macros, qg_driver_file(facts, kmod_macros), macros[want->flavor], err) <
-        0)
+    const char *now = qg_driver_file(facts, kmod_macros);
+    if (want->flavor == QG_FLAVOR_AUTO) {
+        const json_t *ours = json_object_get(json_object_get(facts->record, "files"), kmod_macros);
+        if (!now || !ours || qg_value_get_text(ours, "backup"))
+            return 0; /* there was one before us: the user's */
+        say(step, "let akmods choose the module by the card");
+        return add_file(step, kmod_macros, now, NULL, err);
+    }
+    if (add_edit(step, kmod_macros, now, macros[want->flavor], err) < 0)
         return -1;
     if (step->needed)
         say(step, "let akmods build the %s module", qg_flavor_name(want->flavor));
@@ -492,13 +505,16 @@ static int plan_module(const struct qg_driver_want *want, const struct qg_driver
     if (!step->needed)
         return 0;
     const char *kernel = facts->kernel[0] ? facts->kernel : "the kernel that is installed";
-    say(step, "build the driver's module for %s", kernel);
+    bool other = qg_driver_other_flavor(want, facts);
+    say(step, "build the driver's %s%smodule for %s%s%s", other ? qg_flavor_name(want->flavor) : "",
+        other ? " " : "", kernel, other ? ", where there is the other one: " : "",
+        other ? qg_flavor_name(facts->module.flavor) : "");
     /* A wanted package may bring a module that is there already up to date. */
-    if (facts->has_module && !qg_driver_is_outdated(facts) &&
+    if (facts->has_module && !qg_driver_is_outdated(facts) && !other &&
         !json_is_true(json_object_get(facts->record, "rebuild")))
         return 0;
     return add_change(step, "module", kernel,
-                      facts->has_module ? qg_value_text(facts->module.version, err) : json_null(),
+                      facts->has_module ? qg_module_value(&facts->module, other, err) : json_null(),
                       qg_value_text("built", err), err);
 }
 

@@ -40,6 +40,9 @@ int qg_driver_plan_make(const struct qg_driver_want *want, const struct qg_drive
 void qg_driver_plan_fini(struct qg_driver_plan *plan);
 QG_DEFINE_AUTO_FINI(driver_plan, struct qg_driver_plan, qg_driver_plan_fini)
 
+/* True where the module that is there is of the other flavour than the one that is asked for. */
+bool qg_driver_other_flavor(const struct qg_driver_want *want, const struct qg_driver_facts *facts);
+
 /* One step alone. */
 int qg_driver_step_plan(enum qg_driver_step_id id, const struct qg_driver_want *want,
                         const struct qg_driver_facts *facts, struct qg_driver_plan *out,

@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 import os
+import subprocess
 
 import pytest
 from nvidia_beds import Qube
-from nvidia_folder import BLACKLIST, FEDORA_KERNEL, Folder
+from nvidia_folder import BLACKLIST, FEDORA_KERNEL, FEDORA_MODULE, KERNEL, Folder, package
+from test_nvidia_unchanged import FILES, MODINFO
 
 STATE = "nvidia.driver_installed"
+MACROS = "etc/rpm/macros.nvidia-kmod"
 GRUB = "boot/grub2/grub.cfg"
 BOOT = "proc/sys/kernel/random/boot_id"
 CARD = {
@@ -26,6 +29,7 @@ def fedora(tmp_path, files=None) -> Folder:
     names = ["akmod-nvidia 535.1-1", "xorg-x11-drv-nvidia-cuda 535.1-1"]
     missing = [f"package {name} is not installed" for name in ("grubby-dummy", "kmod-nvidia")]
     qube.say("rpm -q", "\n".join(missing + names) + "\n")
+    qube.say("rpm -qa", "\n".join(names) + "\n")
     return qube
 
 
@@ -75,3 +79,63 @@ def test_a_dry_run_makes_no_promise(tmp_path):
     qube = Folder(tmp_path, {**CARD, BOOT: "A\n"})
     assert "not loaded yet: restart" in qube.apply(test=True)["comment"]
     assert not (qube.root / "var/lib/qvm-gpu").exists()
+
+
+def builds(qube: Folder, license: str) -> None:
+    """What akmods builds from now on, under that licence."""
+    qube.programs("akmods")
+    command = ["cc", "-c", "-x", "c", "-o", qube.root / "built.ko", "-"]
+    source = MODINFO.replace("license=NVIDIA", f"license={license}")
+    subprocess.run(command, input=source, text=True, check=True)
+    qube.write("said/akmods.--force", "")
+    qube.write("said/akmods.--force.then", f"/built.ko /{FEDORA_MODULE}\n")
+
+
+@root_only
+def test_a_flavor_is_what_the_modules_licence_says(tmp_path):
+    """The macro file is right and the module is not: it is built again, and looked at again."""
+    qube = fedora(tmp_path, {MACROS: "%_with_kmod_nvidia_open 1\n"})
+    dry = qube.apply(test=True, flavor="open")
+    assert dry["changes"]["module"][FEDORA_KERNEL]["old"] == "535.1 (proprietary)"
+    builds(qube, "NVIDIA")
+    wrong = qube.apply(flavor="open")
+    assert wrong["result"] is False
+    assert "open module for" in wrong["comment"] and "proprietary" in wrong["comment"]
+    builds(qube, "Dual MIT/GPL")
+    done = qube.apply(flavor="open")
+    assert done["result"] is True, done
+    module = {"old": "535.1 (proprietary)", "new": "535.1 (open)"}
+    assert done["changes"] == {"module": {FEDORA_KERNEL: module}}
+    before = qube.ran()
+    assert qube.apply(flavor="open")["changes"] == {}
+    assert [line for line in qube.ran()[len(before) :] if not line.startswith("rpm -q ")] == []
+    assert (qube.root / MACROS).exists()  # there before us: auto leaves it
+    assert qube.apply()["changes"] == {}
+
+
+@root_only
+def test_auto_takes_our_choice_back(tmp_path):
+    qube = fedora(tmp_path)
+    builds(qube, "Dual MIT/GPL")
+    assert qube.apply(flavor="open")["result"] is True
+    builds(qube, "NVIDIA")
+    done = qube.apply()
+    assert done["result"] is True, done
+    assert done["changes"]["files"][f"/{MACROS}"]["new"] is None
+    assert done["changes"]["module"][FEDORA_KERNEL]["new"] == "535.1 (proprietary)"
+    assert not (qube.root / MACROS).exists()
+    assert qube.apply()["changes"] == {}
+
+
+@root_only
+def test_debians_packages_of_both_flavors_prove_none(tmp_path):
+    both = FILES["var/lib/dpkg/status"] + package("nvidia-open-kernel-dkms")
+    qube = Folder(tmp_path, {"var/lib/dpkg/status": both})
+    qube.programs("dkms")
+    assert qube.apply(flavor="proprietary")["result"] is True
+    assert qube.apply(test=True, flavor="open")["result"] is None
+    answer = qube.apply(flavor="open")
+    assert (answer["result"], answer["changes"]) == (False, {})
+    assert (
+        f"open module for {KERNEL}, where there is the other one: proprietary" in answer["comment"]
+    )
