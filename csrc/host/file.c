@@ -240,6 +240,8 @@ int qg_host_write(struct qg_host *host, const char *path, const char *content, s
     QG_AUTO_STR char *temporary = qg_text_format(".%s.qvm-gpu", place.name);
     if (!temporary)
         return qg_err_oom(err);
+    if (mode & 0111)
+        kept.mode |= mode;
     if (replace(place.dir, temporary, place.name, content, length, &kept) < 0)
         return qg_err_errno(err, "cannot write %s", path);
     sync_folder(place.dir);
@@ -376,6 +378,11 @@ int64_t qg_host_mtime(struct qg_host *host, const char *path) {
     if (stat_path(host, path, &info) < 0)
         return -1;
     return (int64_t)info.st_mtim.tv_sec * 1000000000 + info.st_mtim.tv_nsec;
+}
+
+int qg_host_mode(struct qg_host *host, const char *path) {
+    struct stat info;
+    return stat_path(host, path, &info) < 0 ? -1 : (int)(info.st_mode & 07777);
 }
 
 int qg_host_space(struct qg_host *host, const char *path, struct qg_host_space *out,

@@ -65,9 +65,10 @@ int qg_host_read_part(struct qg_host *host, const char *path, int64_t from, size
                       struct qg_buf *out, bool *found, struct qg_err *err);
 
 /* Replaces the file whole or not at all (temporary file in the same folder, fsync, rename). Mode,
- * owner and SELinux label of an existing file are kept; a new one gets mode, and its folder must be
- * there. Where backup is not NULL and the file was there, its old content is first written to that
- * path (folders are made) unless a backup is there already. */
+ * owner and SELinux label of an existing file are kept (what a program's mode lacks is added); a
+ * new one gets mode, and its folder must be there. Where backup is not NULL and the file was there,
+ * its old content is first written to that path (folders are made) unless a backup is there
+ * already. */
 int qg_host_write(struct qg_host *host, const char *path, const char *content, size_t length,
                   mode_t mode, const char *backup, struct qg_err *err);
 
@@ -89,6 +90,9 @@ bool qg_host_exists(struct qg_host *host, const char *path);
 
 /* The time of a file's last change in nanoseconds since 1970; -1 where there is no such file. */
 int64_t qg_host_mtime(struct qg_host *host, const char *path);
+
+/* Its permissions; -1 where there is no such file. */
+int qg_host_mode(struct qg_host *host, const char *path);
 
 /* A file system, in bytes. */
 struct qg_host_space {

@@ -25,24 +25,10 @@ enum { FILE_MS = 3600 * 1000 }; /* for another state to end; the file itself tak
 static int manage_file(struct qg_run *run, struct qg_report *report, const char *path,
                        const char *content, mode_t mode, struct qg_err *err) {
     QG_AUTO(task) struct qg_task task = {0};
-    QG_AUTO(buf) struct qg_buf now = {0};
-    bool found;
     if (qg_task_init(&task, run, report, FILE_MS, err) < 0)
         return -1;
     task.step = "file";
-    if (!report->test)
-        return qg_task_write(&task, path, content, mode, err);
-    if (qg_host_read(task.host, path, &now, &found, err) < 0)
-        return -1;
-    if (found && strcmp(qg_buf_text(&now), content) == 0)
-        return 0;
-    json_t *old = NULL, *new = NULL;
-    if (qg_changed_lines(found ? qg_buf_text(&now) : NULL, content, &old, &new, err) < 0) {
-        json_decref(old);
-        json_decref(new);
-        return -1;
-    }
-    return qg_task_change(&task, "files", path, old, new, err);
+    return qg_task_write(&task, path, content, mode, err);
 }
 
 /* "$@": what was one argument stays one. */

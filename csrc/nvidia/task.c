@@ -259,17 +259,10 @@ static const char *backup_of(const struct qg_task *task, const char *path) {
     return qg_value_get_text(json_object_get(files, path), "backup");
 }
 
-int qg_task_write(struct qg_task *task, const char *path, const char *content, mode_t mode,
-                  struct qg_err *err) {
-    QG_AUTO(buf) struct qg_buf before = {0};
-    bool found;
-    size_t length = strlen(content);
-    if (qg_host_read(task->host, path, &before, &found, err) < 0)
-        return -1;
-    if (found && before.length == length && memcmp(before.data, content, length) == 0)
-        return 0;
+static int write_now(struct qg_task *task, const char *path, const char *content, mode_t mode,
+                     bool found, struct qg_err *err) {
     char sum[17];
-    qg_record_sum(content, length, sum);
+    qg_record_sum(content, strlen(content), sum);
     if (record_file(task, path, found, sum, err) < 0)
         return -1;
     QG_AUTO_STR char *folder = strdup(path);
@@ -277,11 +270,33 @@ int qg_task_write(struct qg_task *task, const char *path, const char *content, m
         return qg_err_oom(err);
     *strrchr(folder, '/') = '\0';
     if ((folder[0] && qg_host_mkdirs(task->host, folder, err) < 0) ||
-        qg_host_write(task->host, path, content, length, mode, backup_of(task, path), err) < 0) {
+        qg_host_write(task->host, path, content, strlen(content), mode, backup_of(task, path),
+                      err) < 0) {
         qg_err_at(err, "step %s", task->step);
         return -1;
     }
-    return qg_task_change_file(task, path, found ? qg_buf_text(&before) : NULL, content, err);
+    return 0;
+}
+
+int qg_task_write(struct qg_task *task, const char *path, const char *content, mode_t mode,
+                  struct qg_err *err) {
+    QG_AUTO(buf) struct qg_buf before = {0};
+    bool found;
+    size_t length = strlen(content);
+    if (qg_host_read(task->host, path, &before, &found, err) < 0)
+        return -1;
+    bool same = found && before.length == length && memcmp(before.data, content, length) == 0;
+    int had = found && (mode & 0111) ? qg_host_mode(task->host, path) : -1;
+    bool runs = had < 0 || ((mode_t)had & mode) == mode;
+    if (same && runs)
+        return 0;
+    if ((!task->report->test && write_now(task, path, content, mode, found, err) < 0) ||
+        (!runs && qg_task_change(task, "modes", path, qg_value_format(err, "%04o", (unsigned)had),
+                                 qg_value_format(err, "%04o", (unsigned)had | mode), err) < 0))
+        return -1;
+    return same
+               ? 0
+               : qg_task_change_file(task, path, found ? qg_buf_text(&before) : NULL, content, err);
 }
 
 int qg_task_remove(struct qg_task *task, const char *path, struct qg_err *err) {

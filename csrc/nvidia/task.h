@@ -61,6 +61,7 @@ const char *qg_task_full_disk(struct qg_task *task);
 /* Does a step's files: each on record and backed up before it is written or removed, each change
  * noted. files: path > content or null. */
 int qg_task_write_files(struct qg_task *task, const json_t *files, struct qg_err *err);
+/* One file; in a dry run the changes are foretold. A program's mode is made right, too. */
 int qg_task_write(struct qg_task *task, const char *path, const char *content, mode_t mode,
                   struct qg_err *err);
 int qg_task_remove(struct qg_task *task, const char *path, struct qg_err *err);

@@ -139,3 +139,26 @@ def test_debians_packages_of_both_flavors_prove_none(tmp_path):
     assert (
         f"open module for {KERNEL}, where there is the other one: proprietary" in answer["comment"]
     )
+
+
+@pytest.mark.parametrize("content", ["the script", "another"])
+def test_a_program_can_be_run(tmp_path, content):
+    """A file that is there with a mode of its own gets what it lacks, and keeps the rest."""
+    qube = Folder(tmp_path)
+    script = qube.root / "usr/local/bin/nvrun"
+    offload = "nvidia.prime_offload"
+    assert qube.apply(function=offload)["changes"]["files"]
+    assert script.stat().st_mode & 0o7777 == 0o755
+    if content == "another":
+        script.write_text("exit 1\n")
+    script.chmod(0o664)
+    dry = qube.apply(test=True, function=offload)
+    assert (dry["result"], script.stat().st_mode & 0o7777) == (None, 0o664)
+    done = qube.apply(function=offload)
+    assert done["result"] is True
+    assert done["changes"] == dry["changes"]
+    assert done["changes"]["modes"] == {"/usr/local/bin/nvrun": {"old": "0664", "new": "0775"}}
+    assert ("files" in done["changes"]) == (content == "another")
+    assert script.stat().st_mode & 0o7777 == 0o775
+    assert script.read_text().startswith("#!/bin/sh\n")
+    assert qube.apply(function=offload)["changes"] == {}
