@@ -3,6 +3,7 @@
 #include "nvidia/nvidia.h"
 #include "nvidia/steps.h"
 
+#include <stdio.h>
 #include <string.h>
 
 const struct qg_function_entry qg_nvidia_functions[] = {
@@ -54,10 +55,23 @@ int qg_nvidia_prime_offload(struct qg_run *run, const json_t *args, struct qg_re
 
 /* The kernel's own setting, in the running system too (never under a test root: /proc there may be
  * the computer's). */
-static int set_running(struct qg_host *host, const char *value, struct qg_err *err) {
+static int set_running(struct qg_host *host, struct qg_report *report, struct qg_err *err) {
+    static const char path[] = "/proc/sys/vm/swappiness";
+    static const char *const change[] = {"sysctl", "vm.swappiness", NULL};
+    QG_AUTO(buf) struct qg_buf text = {0};
+    bool found;
     if (qg_host_root(host)[0])
         return 0;
-    return qg_host_append(host, "/proc/sys/vm/swappiness", value, strlen(value), 0644, err);
+    if (qg_host_read(host, path, &text, &found, err) < 0)
+        return -1;
+    char now[16];
+    snprintf(now, sizeof(now), "%.*s", (int)strcspn(qg_buf_text(&text), "\n"), qg_buf_text(&text));
+    if (!found || strcmp(now, "0") == 0)
+        return 0;
+    if (!report->test && qg_host_append(host, path, "0\n", 2, 0644, err) < 0)
+        return -1;
+    return qg_report_change_take(report, change, qg_value_text(now, err), qg_value_text("0", err),
+                                 err);
 }
 
 int qg_nvidia_swap_minimized(struct qg_run *run, const json_t *args, struct qg_report *report,
@@ -65,10 +79,8 @@ int qg_nvidia_swap_minimized(struct qg_run *run, const json_t *args, struct qg_r
     static const char *const known[] = {"name", NULL};
     static const char path[] = "/etc/sysctl.d/99-qvm-gpu-swap.conf";
     if (qg_driver_args_check(args, known, err) < 0 ||
-        manage_file(run, report, path, "vm.swappiness = 0\n", 0644, err) < 0)
-        return -1;
-    if (!report->test && qg_report_has_changes(report) &&
-        set_running(qg_run_host(run), "0\n", err) < 0)
+        manage_file(run, report, path, "vm.swappiness = 0\n", 0644, err) < 0 ||
+        set_running(qg_run_host(run), report, err) < 0)
         return -1;
     return qg_report_say(report, err, "%s",
                          report->result == QG_RESULT_WOULD

@@ -439,6 +439,10 @@ class Bed:
         self._over("proc/sys/kernel/osrelease", release + "\n")
         self._over("proc/version", version)
 
+    def set_swappiness(self, value: int) -> None:
+        """Let /proc say so, and take what is written there (behind what it said)."""
+        self._over("proc/sys/vm/swappiness", f"{value}\n")
+
     def _over(self, path: str, text: str) -> None:
         """Mount a file of our own over one of /proc, or change what it says."""
         source = self._folder / "over" / path

@@ -17,17 +17,25 @@ SOURCE = Path(__file__).with_name("nvml.c")
 CARD = ("0000:01:00.0", 0x10DE, 0x2504, 0x030000)
 
 
+LIBRARIES = Path("usr/lib/x86_64-linux-gnu")
+
+
 @pytest.fixture
-def installed(fedora41):
-    """A qube with the driver installed and a library that answers as it is told."""
-    fedora41.install()
-    libraries = Path("usr/lib/x86_64-linux-gnu")
+def inside(fedora41):
+    """A qube in which the extension can be loaded."""
     for name in ("libjansson.so.4", "libyaml-0.so.2"):  # the extension's own
-        shutil.copy(Path("/", libraries, name), fedora41.root / libraries / name)
-    library = fedora41.root / libraries / "libnvidia-ml.so.1"
+        shutil.copy(Path("/", LIBRARIES, name), fedora41.root / LIBRARIES / name)
+    return fedora41
+
+
+@pytest.fixture
+def installed(inside):
+    """A qube with the driver installed and a library that answers as it is told."""
+    inside.install()
+    library = inside.root / LIBRARIES / "libnvidia-ml.so.1"
     command = ["cc", "-shared", "-fPIC", "-Wl,-soname,libnvidia-ml.so.1", "-o", library, SOURCE]
     subprocess.run(command, check=True, timeout=60)
-    return fedora41
+    return inside
 
 
 def status(qube, mode):
@@ -98,3 +106,23 @@ def test_who_holds_the_card(installed):
     answer = installed.apply()
     assert answer["result"] is False
     assert "but 1.2.3 is loaded" in answer["comment"]
+
+
+def test_what_swaps_now_is_looked_at(inside):
+    """The file proves the next start only; the running kernel is asked and set each time."""
+
+    def apply(*words):
+        return inside.salt_call("nvidia.apply_state", "swap_minimized", "swap", *words)
+
+    def shows():
+        return inside.read("proc/sys/vm/swappiness").split()
+
+    inside.bed.set_swappiness(0)
+    assert list(apply()["changes"]) == ["files"]
+    assert apply()["changes"] == {}
+    inside.bed.set_swappiness(60)
+    sysctl = {"sysctl": {"vm.swappiness": {"old": "60", "new": "0"}}}
+    dry = apply("test=true")
+    assert (dry["result"], dry["changes"], shows()) == (None, sysctl, ["60"])
+    done = apply()
+    assert (done["result"], done["changes"], shows()) == (True, sysctl, ["60", "0"])
