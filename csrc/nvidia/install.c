@@ -146,6 +146,8 @@ static int do_steps(struct qg_task *task, const struct qg_driver_want *want,
     struct qg_err cleaning = {0};
     if (clean_up(task, &cleaning) < 0 && status == 0)
         return qg_err_set(err, cleaning.kind, "%s", cleaning.text);
+    if (status == 0 && !done->length)
+        return 0; /* it is as it was: modinfo would only say so again */
     struct qg_err noting = {0};
     if (note_module(task, kernel, had, &before, &noting) < 0 && status == 0)
         return qg_err_set(err, noting.kind, "%s", noting.text);
@@ -228,7 +230,7 @@ static int conclude(struct qg_task *task, const struct qg_driver_facts *facts, c
             return qg_err_set(err, QG_ERR_IO,
                               "The driver %s is installed for %s, and the qube was restarted, but "
                               "it is not loaded: look into the kernel log.",
-                              facts->module.version, facts->kernel);
+                              qg_module_version(&facts->module), facts->kernel);
         return qg_err_set(err, QG_ERR_IO, "%s", verdict.text);
     }
     if ((promise && note_promise(task, facts, err) < 0) ||

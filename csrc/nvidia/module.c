@@ -165,6 +165,30 @@ static int ask_modinfo(struct qg_host *host, struct qg_module *out, struct qg_er
     return 0;
 }
 
+/* A file that DKMS compressed: it keeps a folder of what it built for a kernel, and that of one
+ * version alone tells it. */
+static int ask_dkms(struct qg_host *host, const char *kernel, struct qg_module *out,
+                    struct qg_err *err) {
+    QG_AUTO_STR char *folder = qg_text_format("/var/lib/dkms/%s", out->name);
+    QG_AUTO(names) char **names = folder ? qg_host_list(host, folder, err) : NULL;
+    if (!names)
+        return folder ? -1 : qg_err_oom(err);
+    unsigned matches = 0;
+    for (char **name = names; *name && strstr(out->path, "/dkms/"); name++) {
+        QG_AUTO_STR char *built = qg_text_format("%s/%s/%s", folder, *name, kernel);
+        if (!built)
+            return qg_err_oom(err);
+        if (!qg_host_exists(host, built))
+            continue;
+        snprintf(out->version, sizeof(out->version), "%s", *name);
+        out->flavor = strstr(out->name, "-open") ? QG_FLAVOR_OPEN : QG_FLAVOR_PROPRIETARY;
+        matches++;
+    }
+    if (matches > 1)
+        out->version[0] = '\0';
+    return 0;
+}
+
 int qg_module_find(struct qg_host *host, const char *kernel, struct qg_module *out, bool *found,
                    struct qg_err *err) {
     static const char *const folders[] = {"updates", "extra", "weak-updates", "kernel/nvidia"};
@@ -183,10 +207,17 @@ int qg_module_find(struct qg_host *host, const char *kernel, struct qg_module *o
         read_modinfo(host, out);
         return 0;
     }
-    return ask_modinfo(host, out, err);
+    if (ask_dkms(host, kernel, out, err) < 0)
+        return -1;
+    return out->version[0] ? 0 : ask_modinfo(host, out, err);
+}
+
+const char *qg_module_version(const struct qg_module *module) {
+    return module->version[0] ? module->version : "(unknown version)";
 }
 
 json_t *qg_module_value(const struct qg_module *module, bool flavor, struct qg_err *err) {
-    return flavor ? qg_value_format(err, "%s (%s)", module->version, qg_flavor_name(module->flavor))
-                  : qg_value_text(module->version, err);
+    return flavor ? qg_value_format(err, "%s (%s)", qg_module_version(module),
+                                    qg_flavor_name(module->flavor))
+                  : qg_value_text(qg_module_version(module), err);
 }

@@ -13,10 +13,13 @@ struct qg_module {
     enum qg_flavor flavor; /* by its licence; QG_FLAVOR_AUTO where that cannot be told */
 };
 
-/* Looks below /lib/modules/KERNEL. *found false where there is none. Compressed files are asked
- * about through modinfo; where that cannot run their version stays empty. */
+/* Looks below /lib/modules/KERNEL. *found false where there is none. Of compressed files DKMS' own
+ * folders tell the version, else modinfo; where that cannot run it stays empty. */
 int qg_module_find(struct qg_host *host, const char *kernel, struct qg_module *out, bool *found,
                    struct qg_err *err);
+
+/* Its version, for people. */
+const char *qg_module_version(const struct qg_module *module);
 
 /* Its version, with its flavour where that is what a change is about. New or NULL. */
 json_t *qg_module_value(const struct qg_module *module, bool flavor, struct qg_err *err);

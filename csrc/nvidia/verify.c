@@ -59,16 +59,16 @@ static void judge_unloaded(const struct qg_driver_facts *facts, struct qg_verdic
     else if (nouveau)
         rule(out, QG_VERDICT_NOUVEAU,
              "The driver %s is installed for %s, but %s holds the card %s: restart the qube.",
-             facts->module.version, kernel, qg_value_get_text(nouveau, "driver"),
+             qg_module_version(&facts->module), kernel, qg_value_get_text(nouveau, "driver"),
              qg_value_get_text(nouveau, "address"));
     else if (!json_array_size(facts->cards))
         rule(out, QG_VERDICT_NO_CARD,
              "The driver %s is installed for %s; no NVIDIA card is attached to this qube.",
-             facts->module.version, kernel);
+             qg_module_version(&facts->module), kernel);
     else
         rule(out, QG_VERDICT_RESTART,
              "The driver %s is installed for %s and not loaded yet: restart the qube.",
-             facts->module.version, kernel);
+             qg_module_version(&facts->module), kernel);
 }
 
 static void judge_working(struct qg_verdict *out) {

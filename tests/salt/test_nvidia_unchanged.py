@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from rig import Minion, no_process
 
 KERNEL = "6.1.0-18-amd64"
 MODULE = f"lib/modules/{KERNEL}/updates/dkms/nvidia-current.ko"
+DKMS = "var/lib/dkms/nvidia-current/535.1"
 PACKAGES = [
     f"linux-image-{KERNEL}", f"linux-headers-{KERNEL}", "linux-headers-amd64", "nvidia-driver",
     "nvidia-kernel-dkms", "firmware-misc-nonfree",
@@ -72,15 +74,63 @@ def test_files_alone_prove_the_state(installed, test):
     assert programs == []
 
 
-def test_what_files_do_not_prove_is_asked(installed):
-    """The counterpart: without its module the driver has to be built, and DKMS is started."""
+@pytest.fixture
+def compressed(installed: Minion) -> Path:
+    """The root of Debian 13, whose DKMS compresses what it installs and keeps what it built."""
+    root = Path(installed.environment["QVM_GPU_ROOT"])
+    (root / MODULE).rename(root / f"{MODULE}.xz")
+    module = root / DKMS / KERNEL / "x86_64/module/nvidia-current.ko.xz"
+    for path in (module, root / DKMS / "source/dkms.conf"):
+        path.parent.mkdir(parents=True)
+        path.touch()
+    return root
+
+
+@pytest.mark.parametrize("test", [True, False])
+def test_dkms_folders_tell_a_compressed_modules_version(installed, compressed, test):
+    with no_process():
+        state, programs = started(installed, test)
+    assert state["result"] is True and state["changes"] == {}, state
+    assert "The driver 535.1 is installed" in state["comment"]
+    assert programs == []
+    status = compressed / "var/lib/dpkg/status"
+    status.write_text(status.read_text().replace("535.1-1", "550.2-1"))
+    newer = started(installed, test=True)[0]
+    assert newer["changes"]["module"] == {KERNEL: {"old": "535.1", "new": "built"}}
+
+
+@pytest.mark.parametrize("folders", ["none", "two"])
+def test_modinfo_is_asked_once_where_they_do_not(installed, compressed, folders):
+    if folders == "two":
+        shutil.copytree(compressed / DKMS, compressed / DKMS.replace("535.1", "530.9"))
+    else:
+        shutil.rmtree(compressed / DKMS)
+    state, programs = started(installed)
+    assert state["result"] is True and state["changes"] == {}, state
+    assert "The driver (unknown version) is installed" in state["comment"]
+    assert programs == []
+    put_program(compressed, "modinfo", 'return puts("license:   NVIDIA\\nversion:   535.1") < 0;')
+    state, programs = started(installed)
+    assert state["result"] is True and state["changes"] == {}, state
+    assert "The driver 535.1 is installed" in state["comment"]
+    assert programs == ["modinfo"]
+
+
+def put_program(root: Path, name: str, body: str) -> None:
+    """A program that does nothing but this."""
     if os.geteuid() != 0:
         pytest.skip("only root may chroot")
+    (root / "usr/sbin").mkdir(parents=True)
+    command = ["cc", "-static", "-x", "c", "-o", root / "usr/sbin" / name, "-"]
+    source = f"#include <stdio.h>\nint main(void) {{ {body} }}"
+    subprocess.run(command, input=source, text=True, check=True)
+
+
+def test_what_files_do_not_prove_is_asked(installed):
+    """The counterpart: without its module the driver has to be built, and DKMS is started."""
     root = Path(installed.environment["QVM_GPU_ROOT"])
     (root / MODULE).unlink()
-    (root / "usr/sbin").mkdir(parents=True)
-    command = ["cc", "-static", "-x", "c", "-o", root / "usr/sbin/dkms", "-"]
-    subprocess.run(command, input="int main(void) { return 1; }", text=True, check=True)
+    put_program(root, "dkms", "return 1;")
     state, programs = started(installed)
     assert state["result"] is False
     assert "dkms" in programs, state
