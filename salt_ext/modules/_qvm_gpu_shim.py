@@ -149,7 +149,7 @@ def why_given_back(opts, pillar):
 
 def _wrong(name, value, right):
     """No SaltInvocationError: to that salt-call shows how the function is called."""
-    return CommandExecutionError(f"qvm_gpu:{name} is {value!a}: {right} expected")
+    return CommandExecutionError(f"{name} is {value!a}: {right} expected")
 
 
 def _seconds(value):
@@ -160,23 +160,26 @@ def _seconds(value):
         seconds = -1.0
     if 0 <= seconds <= 86400:
         return seconds
-    raise _wrong("timeout", value, "seconds from 0 to 86400 are")
+    raise _wrong("qvm_gpu:timeout", value, "seconds from 0 to 86400 are")
 
 
 def _path(value):
     if value is None or (isinstance(value, str) and value and "\0" not in value):
         return value
-    raise _wrong("qubesd_socket", value, "a socket's path is")
+    raise _wrong("qvm_gpu:qubesd_socket", value, "a socket's path is")
 
 
 def new_run(opts, pillar):
     """A fresh Run of the core, set up from environment, configuration and pillar."""
     timeout = _seconds(_option(opts, pillar, "timeout") or 0)
     cache = opts.get("cachedir")
+    root = os.environ.get("QVM_GPU_ROOT")
+    if root and not os.path.isdir(root):
+        raise _wrong("QVM_GPU_ROOT", root, "a folder that is there is")
     return core().Run(
         socket=os.environ.get("QUBESD_SOCKET") or _path(_option(opts, pillar, "qubesd_socket")),
         qrexec=_option(opts, pillar, "transport") == "qrexec",
-        root=os.environ.get("QVM_GPU_ROOT"),
+        root=root,
         record_dir=os.path.join(cache, "qvm_gpu") if cache else None,
         timeout=timeout,
         log=log.log,

@@ -243,6 +243,14 @@ def test_a_setting_that_is_wrong(tmp_path, minion_for, option, value):
         minion.highstate(False).state.functions["nvidia.cards"]()
 
 
+@pytest.mark.parametrize("test", [True, False])
+def test_a_root_that_is_not_there(tmp_path, minion_for, test):
+    minion = minion_for(root=tmp_path / "nowhere")
+    for function in ("nvidia.driver_installed", "nvidia.driver_removed", "qvm_gpu.present"):
+        assert_refused(minion.one(function, "gpu", {}, test), "QVM_GPU_ROOT is '", "/nowhere'")
+    assert not (tmp_path / "nowhere").exists()
+
+
 def test_a_wrong_setting_is_no_wrong_argument(tmp_path, minion_for):
     """On the command line, where Salt answers a wrong argument with the function's docstring."""
     minion = minion_for(root=tmp_path, options={"qvm_gpu": {"timeout": -1}})
