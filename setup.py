@@ -2,13 +2,15 @@
 """Builds ``saltext.qvm_gpu._core`` from ``csrc/``; pyproject.toml says what needs no compiler.
 
 Sources, flags and libraries are read from ``csrc/``, as CMakeLists.txt reads them, so that the
-shipped build and the tested one cannot drift apart. The environment has two switches:
+shipped build and the tested one cannot drift apart. The environment has three switches:
 
 QVM_GPU_WERROR=1    warnings are errors
 QVM_GPU_STATIC=DIR  link DIR/lib/lib{yaml,jansson}.a, not the system's shared ones, and strip
+QVM_GPU_TRAVELS=1   compile salt_ext/defaults.yaml in as JSON: no libyaml in the file then (PyYAML makes it)
 """
 
 import hashlib
+import json
 import os
 import re
 import shlex
@@ -77,6 +79,8 @@ class BuildCore(build_ext):
     def build_extension(self, ext):
         lib_cflags, lib_ldflags = libraries()
         flags = words("cflags.txt") + words("cflags-release.txt") + lib_cflags
+        if travels():
+            flags.append("-DQG_DEFAULTS_JSON")
         if os.environ.get("QVM_GPU_WERROR") == "1":
             flags.append("-Werror")
         compiler = self.compiler
@@ -91,7 +95,7 @@ class BuildCore(build_ext):
         generated.mkdir(parents=True, exist_ok=True)
         defaults = generated / "defaults_yaml.c"
         subprocess.run(
-            [sys.executable, CSRC / "embed.py", ROOT / "salt_ext/defaults.yaml", defaults,
+            [sys.executable, CSRC / "embed.py", defaults_file(generated), defaults,
              "qg_defaults_yaml"],
             check=True,
         )  # fmt: skip
@@ -110,6 +114,24 @@ class BuildCore(build_ext):
             self.get_ext_fullpath(ext.name),
             extra_postargs=lib_ldflags + words("ldflags.txt"),
         )
+
+
+def travels():
+    return os.environ.get("QVM_GPU_TRAVELS") == "1"
+
+
+def defaults_file(generated):
+    """What is compiled in. The file that travels reads JSON anyway, and a parser of YAML for these
+    few lines would be a ninth of it."""
+    origin = ROOT / "salt_ext" / "defaults.yaml"
+    if not travels():
+        return origin
+    import yaml  # noqa: PLC0415 - needed for that file alone
+
+    made = generated / "defaults.json"
+    values = yaml.safe_load(origin.read_text(encoding="utf-8"))
+    made.write_text(json.dumps(values, separators=(",", ":")), encoding="utf-8")
+    return made
 
 
 def sources():

@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 #include "defaults_yaml.h"
+#include "doc/json.h"
 #include "doc/yaml.h"
 
 #include <string.h>
@@ -93,6 +94,15 @@ static json_t *parts_of(const json_t *over, const json_t *defaults, struct qg_er
     return QG_STEAL(out);
 }
 
+/* Made from defaults.yaml: as it is, or as JSON for the file that travels (setup.py). */
+static json_t *built_in(struct qg_err *err) {
+#ifdef QG_DEFAULTS_JSON
+    return qg_json_load(qg_defaults_yaml, qg_defaults_yaml_length, err);
+#else
+    return qg_yaml_load(qg_defaults_yaml, qg_defaults_yaml_length, err);
+#endif
+}
+
 json_t *qg_map_render(const json_t *over, struct qg_err *err) {
     if (over && !json_is_null(over) && !json_is_object(over)) {
         qg_err_set(err, QG_ERR_INVALID, "nvidia-driver: a mapping is expected, not a %s",
@@ -102,7 +112,7 @@ json_t *qg_map_render(const json_t *over, struct qg_err *err) {
     if (check_keys(over, err) < 0 || check_mapping(over, "prefs", err) < 0 ||
         check_mapping(over, "paths", err) < 0 || check_devices(over, err) < 0)
         return NULL;
-    QG_AUTO(json) json_t *defaults = qg_yaml_load(qg_defaults_yaml, qg_defaults_yaml_length, err);
+    QG_AUTO(json) json_t *defaults = built_in(err);
     QG_AUTO(json) json_t *given = defaults ? parts_of(over, defaults, err) : NULL;
     return given ? qg_value_merge(defaults, given, err) : NULL;
 }

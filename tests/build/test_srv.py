@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The tree for file_roots."""
 
+import json
 import subprocess
 import sys
 
 import elf
 import pytest
+import yaml
 
 LOAD = """
 import importlib.machinery, importlib.util, sys
@@ -16,6 +18,15 @@ loader.exec_module(module)
 assert "qvm_gpu.map" in list(module.functions()), module.functions()
 print(module.__name__)
 """
+
+
+DEFAULTS = (
+    LOAD
+    + """
+import json
+print(json.dumps(module.Run(socket="/nonexistent").call("qvm_gpu.map", {})["data"]))
+"""
+)
 
 
 @pytest.fixture
@@ -37,6 +48,15 @@ def test_the_editable_extension_is_hardened_and_exports_no_more(root):
 def test_one_file_answers_to_both_names(extension, name):
     argv = [sys.executable, "-I", "-c", LOAD, name, extension]
     assert subprocess.check_output(argv, text=True).strip() == name
+
+
+def test_the_defaults_are_those_of_the_file(root, extension):
+    """They travel as JSON, and nothing of libyaml with them."""
+    argv = [sys.executable, "-I", "-c", DEFAULTS, "_core", extension]
+    _, told = subprocess.check_output(argv, text=True).splitlines()
+    wanted = yaml.safe_load((root / "salt_ext" / "defaults.yaml").read_text("utf-8"))
+    assert json.loads(told) == wanted
+    assert b"did not find expected" not in extension.read_bytes()  # what libyaml says of a mistake
 
 
 @pytest.mark.parametrize("kind", ["modules", "states", "grains"])
