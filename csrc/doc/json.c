@@ -34,7 +34,8 @@ static json_t *refuse(const struct reader *in, const char *problem, struct qg_er
 }
 
 static void skip_space(struct reader *in) {
-    while (in->at < in->end && memchr(" \t\n\r", *in->at, 4))
+    static const char space[] = " \t\n\r";
+    while (in->at < in->end && memchr(space, *in->at, sizeof(space) - 1))
         in->at++;
 }
 
@@ -70,7 +71,7 @@ static int take_unit(struct reader *in, uint32_t *unit, struct qg_err *err) {
 
 /* One character outside of the basic plane is two units. */
 static int take_character(struct reader *in, uint32_t *code, struct qg_err *err) {
-    uint32_t second;
+    uint32_t second = 0;
     if (take_unit(in, code, err) < 0)
         return -1;
     if (*code < 0xd800 || *code > 0xdfff)
@@ -96,7 +97,7 @@ static char *put_utf8(char *out, uint32_t code) {
 
 static int take_escape(struct reader *in, char **out, struct qg_err *err) {
     static const char names[] = "\"\\/bfnrt", meant[] = "\"\\/\b\f\n\r\t";
-    uint32_t code;
+    uint32_t code = 0;
     const char *name = in->at < in->end ? memchr(names, *in->at, sizeof(names) - 1) : NULL;
     if (name) {
         in->at++;
