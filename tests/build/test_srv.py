@@ -38,6 +38,10 @@ def test_the_extension_needs_nothing_but_libc(extension):
     elf.assert_self_contained(extension)
 
 
+def test_the_extension_is_small(extension):
+    assert extension.stat().st_size < 400_000
+
+
 def test_the_editable_extension_is_hardened_and_exports_no_more(root):
     path = root / "salt_ext" / "_core.abi3.so"
     elf.assert_hardened(path)
