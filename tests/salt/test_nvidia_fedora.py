@@ -261,7 +261,7 @@ def test_a_manager_that_cannot_run_is_not_known(fedora40):
     [
         ({"flavor": "nouveau"}, 'flavor is "nouveau": it must be auto, open or proprietary'),
         ({"flavour": "open"}, "unknown argument 'flavour'; did you mean 'flavor'?"),
-        ({"packages": ["-oX=1"]}, 'packages is "-oX=1": it must be a list of names'),
+        ({"packages": ["-oX=1"]}, 'packages is "-oX=1": it must be names of letters'),
         ({"packages": []}, "packages is []"),
         ({"timeout": "soon"}, 'timeout is "soon": it must be a number of seconds'),
         ({"tmp_size": "much"}, "a size such as 2G"),
